@@ -69,11 +69,7 @@ public sealed class ChatTemplate
         }
 
         TemplateContext.CheckArguments(arguments);
-
-        // Plain chats of users and assistants need no probing, and most are that.
-        TemplateCapabilities capabilities = messages.Any(m => m.Role is not ("user" or "assistant") || m.Content is null || m.ToolCalls.Count > 0)
-            || _capabilities.IsValueCreated ? _capabilities.Value : TemplateCapabilities.Plain;
-        return Rendered(TemplateContext.Write(messages, tools, addGenerationPrompt, arguments, _bosToken, _eosToken, capabilities));
+        return Rendered(TemplateContext.Write(messages, tools, addGenerationPrompt, arguments, _bosToken, _eosToken, _capabilities.Value));
     }
 
     private string? TryRender(string contextMembers)

@@ -5,9 +5,6 @@ namespace ContinualNative.Engine.Chat;
 /// <summary>What a template can do and needs, found out by rendering small chats rather than by guessing from its text.</summary>
 internal sealed partial record TemplateCapabilities
 {
-    /// <summary>Before any probing.</summary>
-    public static readonly TemplateCapabilities Plain = new();
-
     /// <summary>False: it refuses or drops the system's message.</summary>
     public bool AcceptsSystem { get; init; } = true;
 
@@ -26,6 +23,9 @@ internal sealed partial record TemplateCapabilities
     /// <summary>It refuses ids of calls that aren't nine letters and digits.</summary>
     public bool NeedsShortIds { get; init; }
 
+    /// <summary>Where there are no tools, it wants an empty list rather than Hugging Face's <c>None</c>.</summary>
+    public bool WantsToolList { get; init; }
+
     /// <summary>It shows tools.</summary>
     public bool RendersTools { get; init; }
 
@@ -36,20 +36,27 @@ internal sealed partial record TemplateCapabilities
     public static TemplateCapabilities Probe(string source, Func<string, string?> render)
     {
         const string User = """{"role":"user","content":"user-probe"}""";
-        const string Tool = """{"type":"function","function":{"name":"tool_probe","description":"d","parameters":{"type":"object","properties":{"argument_probe":{"type":"string","description":"d"}},"required":["argument_probe"]}}}""";
+        const string Tool = """[{"type":"function","function":{"name":"tool_probe","description":"d","parameters":{"type":"object","properties":{"argument_probe":{"type":"string","description":"d"}},"required":["argument_probe"]}}}]""";
 
-        string? plain = render(Members(User));
+        string noTools = "null";
+        string? plain = render(Members(User, noTools));
+        if (plain is null && render(Members(User, "[]")) is { } withList)
+        {
+            noTools = "[]";
+            plain = withList;
+        }
+
         bool parts = false;
         if (plain is null || !plain.Contains("user-probe", StringComparison.Ordinal))
         {
-            string? typed = render(Members("""{"role":"user","content":[{"type":"text","text":"user-probe"}]}"""));
+            string? typed = render(Members("""{"role":"user","content":[{"type":"text","text":"user-probe"}]}""", noTools));
             parts = typed is not null && typed.Contains("user-probe", StringComparison.Ordinal);
             plain = parts ? typed : plain;
         }
 
         string Content(string text) => parts ? $$"""[{"type":"text","text":"{{text}}"}]""" : $"\"{text}\"";
         string user = $$"""{"role":"user","content":{{Content("user-probe")}}}""";
-        string? system = render(Members($$"""{"role":"system","content":{{Content("system-probe")}}},{{user}}"""));
+        string? system = render(Members($$"""{"role":"system","content":{{Content("system-probe")}}},{{user}}""", noTools));
         string? tools = render(Members(user, Tool));
 
         string Call(string content, string arguments, string id) => Members(
@@ -75,13 +82,14 @@ internal sealed partial record TemplateCapabilities
             WantsContentParts = parts,
             WantsArgumentsAsText = wantsText,
             NeedsShortIds = call is not null && withLongId is null,
+            WantsToolList = noTools == "[]",
             RendersTools = rendersTools,
             Format = !rendersTools ? ToolCallFormat.None : Shows(call) ? FormatOf(call!) : ToldIn(source),
         };
     }
 
-    private static string Members(string messages, string? tool = null) =>
-        $"\"messages\":[{messages}],\"tools\":{(tool is null ? "null" : $"[{tool}]")},\"add_generation_prompt\":true";
+    private static string Members(string messages, string tools) =>
+        $"\"messages\":[{messages}],\"tools\":{tools},\"add_generation_prompt\":true";
 
     private static bool Shows(string? text) =>
         text is not null && text.Contains("value-probe", StringComparison.Ordinal) && !text.Contains("[object ", StringComparison.Ordinal);

@@ -61,6 +61,11 @@ internal static class TemplateContext
 
                 json.WriteEndArray();
             }
+            else if (capabilities.WantsToolList)
+            {
+                json.WriteStartArray("tools");
+                json.WriteEndArray();
+            }
             else
             {
                 json.WriteNull("tools");
