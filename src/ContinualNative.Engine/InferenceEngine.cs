@@ -243,7 +243,7 @@ public sealed class InferenceEngine : IAsyncDisposable
         LlamaLogBridge.Connect(loggers);
         string path = Path.GetFullPath(options.ModelPath);
         // Read and checked by managed code first: llama.cpp ends the process over some files that this refuses.
-        GgufFile file = GgufFile.Read(path);
+        GgufFile file = ModelFile.Read(path);
         if (file.IsAdapter)
         {
             throw new EngineException(EngineError.BadFile, $"'{path}' is an adapter, not a model. Serve its base model with --adapter '{path}'.");

@@ -44,14 +44,16 @@ public sealed class GgufArray
     }
 
     /// <summary>The UTF-8 bytes of a string element.</summary>
-    public ReadOnlySpan<byte> GetUtf8(int index)
+    public ReadOnlySpan<byte> GetUtf8(int index) => GetUtf8Memory(index).Span;
+
+    internal ReadOnlyMemory<byte> GetUtf8Memory(int index)
     {
         if (ElementType != GgufValueType.String)
         {
             throw new InvalidOperationException("the array's elements are not strings");
         }
         int start = index == 0 ? 0 : _ends[index - 1];
-        return _bytes.AsSpan(start, _ends[index] - start);
+        return _bytes.AsMemory(start, _ends[index] - start);
     }
 
     /// <summary>A string element; bytes that are no UTF-8 become U+FFFD.</summary>
