@@ -34,13 +34,10 @@ public sealed partial class BuildScriptTests
         Assert.All(DotnetCommands(), command =>
         {
             StatementAst statement = (StatementAst)command.Parent;
-            IReadOnlyList<StatementAst> block = statement.Parent switch
-            {
-                StatementBlockAst body => body.Statements,
-                NamedBlockAst body => body.Statements,
-                _ => [],
-            };
-            int next = block.ToList().IndexOf(statement) + 1;
+            System.Collections.ObjectModel.ReadOnlyCollection<StatementAst>? block =
+                (statement.Parent as StatementBlockAst)?.Statements ?? (statement.Parent as NamedBlockAst)?.Statements;
+            Assert.NotNull(block);
+            int next = block.IndexOf(statement) + 1;
             Assert.True(
                 next > 0 && next < block.Count && block[next].Extent.Text.StartsWith("Assert-Success", StringComparison.Ordinal),
                 $"line {command.Extent.StartLineNumber}: no check after '{command.Extent.Text}'.");

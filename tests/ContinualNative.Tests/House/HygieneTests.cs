@@ -18,7 +18,7 @@ public sealed partial class HygieneTests
 
     [Fact]
     public void No_binaries_are_kept() =>
-        Assert.Empty(Repository.Files().Where(file => Binary.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase)));
+        Assert.DoesNotContain(Repository.Files(), file => Binary.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase));
 
     [Theory]
     [InlineData("/work" + "/main/x")]

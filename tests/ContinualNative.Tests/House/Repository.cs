@@ -18,7 +18,8 @@ internal static class Repository
         Stack<string> folders = new([Root]);
         while (folders.TryPop(out string? folder))
         {
-            foreach (string file in Directory.EnumerateFiles(folder))
+            // In a linked work tree .git is a file.
+            foreach (string file in Directory.EnumerateFiles(folder).Where(file => Path.GetFileName(file) != ".git"))
             {
                 yield return Path.GetRelativePath(Root, file).Replace('\\', '/');
             }
