@@ -1,0 +1,195 @@
+using System.Runtime.InteropServices;
+
+namespace ContinualNative.Interop.Llama;
+
+/// <summary>How a context pools embeddings.</summary>
+public enum LlamaPooling
+{
+    /// <summary>As the model's file says.</summary>
+    FromModel = -1,
+
+    /// <summary>One vector a token.</summary>
+    None = 0,
+
+    /// <summary>Mean over the sequence.</summary>
+    Mean = 1,
+
+    /// <summary>The first token's vector.</summary>
+    Cls = 2,
+
+    /// <summary>The last token's vector.</summary>
+    Last = 3,
+
+    /// <summary>A ranking score.</summary>
+    Rank = 4,
+}
+
+/// <summary>How a context is made.</summary>
+public sealed record LlamaContextOptions
+{
+    /// <summary>Cells of the KV cache, in tokens.</summary>
+    public required int KvTokens { get; init; }
+
+    /// <summary>Sequence ids, 1 to 256.</summary>
+    public required int MaxSequences { get; init; }
+
+    /// <summary>Most tokens of one decode, and of one computation inside it.</summary>
+    public required int BatchTokens { get; init; }
+
+    /// <summary>Threads that compute.</summary>
+    public required int Threads { get; init; }
+
+    /// <summary>One pool of cells for all sequences, so that sequences can share a prefix without a copy.</summary>
+    public bool Unified { get; init; } = true;
+
+    /// <summary>Whether the context gives embeddings (of every token) besides logits.</summary>
+    public bool Embeddings { get; init; }
+
+    /// <summary>How embeddings are pooled.</summary>
+    public LlamaPooling Pooling { get; init; } = LlamaPooling.FromModel;
+}
+
+/// <summary>
+/// A context: KV cache and compute buffers. Not thread-safe: one thread owns it. It holds a reference on its model
+/// and drops it in <see cref="ReleaseHandle"/>, so the two may be disposed in any order.
+/// </summary>
+public sealed unsafe class LlamaContextHandle : SafeHandle
+{
+    private readonly LlamaModelHandle _model;
+    private readonly int _vocabulary;
+    private readonly int _embedding;
+    private readonly nint _memory;
+    private LlamaThreadpool? _threadpool;
+
+    private LlamaContextHandle(LlamaModelHandle model, nint context)
+        : base(0, ownsHandle: true)
+    {
+        bool added = false;
+        model.DangerousAddRef(ref added);
+        SetHandle(context);
+        _model = model;
+        _vocabulary = model.Vocabulary.Size;
+        _embedding = model.EmbeddingLength;
+        _memory = LlamaNative.llama_get_memory(this);
+    }
+
+    /// <inheritdoc/>
+    public override bool IsInvalid => handle == 0;
+
+    /// <summary>Whether the context has a memory of earlier tokens; encoders have none.</summary>
+    public bool HasMemory => _memory != 0;
+
+    /// <summary>Cells of the KV cache, as llama.cpp rounded them.</summary>
+    public int KvTokens => (int)LlamaNative.llama_n_ctx(this);
+
+    /// <summary>Most tokens of one decode.</summary>
+    public int BatchTokens => (int)LlamaNative.llama_n_batch(this);
+
+    /// <summary>How embeddings are pooled.</summary>
+    public LlamaPooling Pooling => (LlamaPooling)LlamaNative.llama_pooling_type(this);
+
+    /// <summary>Makes a context on a model; throws <see cref="LlamaException"/>, for want of memory most often.</summary>
+    public static LlamaContextHandle Create(LlamaModelHandle model, LlamaContextOptions options, LlamaThreadpool? threadpool = null)
+    {
+        LlamaContextParams parameters = LlamaNative.llama_context_default_params();
+        parameters.Context = (uint)options.KvTokens;
+        parameters.Batch = (uint)options.BatchTokens;
+        parameters.MicroBatch = (uint)options.BatchTokens;
+        parameters.MaxSequences = (uint)options.MaxSequences;
+        parameters.Threads = options.Threads;
+        parameters.BatchThreads = options.Threads;
+        parameters.KvUnified = options.Unified ? (byte)1 : (byte)0;
+        parameters.Embeddings = options.Embeddings ? (byte)1 : (byte)0;
+        parameters.PoolingType = (int)options.Pooling;
+        LlamaLog.BeginCapture();
+        nint context = 0;
+        string log;
+        try
+        {
+            context = Firewall.NewContext(model, parameters);
+        }
+        finally
+        {
+            log = LlamaLog.EndCapture();
+        }
+        if (context == 0)
+        {
+            throw new LlamaException("llama_init_from_model",
+                $"llama.cpp can't make a context of {options.KvTokens} tokens: {(log.Length == 0 ? "no reason given" : log)}. A smaller context or fewer sequences need less memory.");
+        }
+        LlamaContextHandle handle = new(model, context);
+        if (threadpool is not null)
+        {
+            bool added = false;
+            threadpool.DangerousAddRef(ref added);
+            handle._threadpool = threadpool;
+            LlamaNative.llama_attach_threadpool(handle, threadpool, threadpool);
+        }
+        return handle;
+    }
+
+    /// <summary>Computes a batch. 0: done; 1: no room in the KV cache, nothing changed; anything else throws.</summary>
+    public int Decode(LlamaBatch batch)
+    {
+        int status = Firewall.Decode(this, batch.Native);
+        return status is 0 or 1 ? status : throw new LlamaException("llama_decode", $"llama.cpp failed to compute a batch of {batch.Count} tokens (status {status}).", status);
+    }
+
+    /// <summary>The logits of the batch's token at <paramref name="index"/>: one float per token of the vocabulary, writable until the next decode.</summary>
+    public Span<float> Logits(int index)
+    {
+        float* logits = LlamaNative.llama_get_logits_ith(this, index);
+        return logits is null ? throw new LlamaException("llama_get_logits_ith", $"The batch has no logits at {index}.") : new Span<float>(logits, _vocabulary);
+    }
+
+    /// <summary>The embedding of the batch's token at <paramref name="index"/>.</summary>
+    public ReadOnlySpan<float> TokenEmbedding(int index) => Embedding(LlamaNative.llama_get_embeddings_ith(this, index));
+
+    /// <summary>The pooled embedding of a sequence.</summary>
+    public ReadOnlySpan<float> SequenceEmbedding(int sequence) => Embedding(LlamaNative.llama_get_embeddings_seq(this, sequence));
+
+    /// <summary>Sets the one adapter of the next decodes; null: none. Cheap when it is set already.</summary>
+    public void SetAdapter(LlamaAdapterHandle? adapter)
+    {
+        bool added = false;
+        try
+        {
+            adapter?.DangerousAddRef(ref added);
+            Firewall.SetAdapters(this, adapter?.DangerousGetHandle() ?? 0, 1f);
+        }
+        finally
+        {
+            if (added)
+            {
+                adapter!.DangerousRelease();
+            }
+        }
+    }
+
+    /// <summary>Forgets a sequence's tokens at positions [from, to); −1 for an open end. False when the memory can't be cut there.</summary>
+    public bool Remove(int sequence, int from = -1, int to = -1) => LlamaNative.llama_memory_seq_rm(_memory, sequence, from, to) != 0;
+
+    /// <summary>Lets <paramref name="destination"/> share the cells of <paramref name="source"/> at positions [0, to).</summary>
+    public void Share(int source, int destination, int to) => LlamaNative.llama_memory_seq_cp(_memory, source, destination, 0, to);
+
+    /// <summary>Forgets everything.</summary>
+    public void Clear() => LlamaNative.llama_memory_clear(_memory, 0);
+
+    /// <summary>The last position of a sequence, or −1 when it is empty.</summary>
+    public int LastPosition(int sequence) => LlamaNative.llama_memory_seq_pos_max(_memory, sequence);
+
+    /// <summary>The first position of a sequence, or −1 when it is empty; above 0 once a sliding window has passed.</summary>
+    public int FirstPosition(int sequence) => LlamaNative.llama_memory_seq_pos_min(_memory, sequence);
+
+    /// <inheritdoc/>
+    protected override bool ReleaseHandle()
+    {
+        LlamaNative.llama_free(handle);
+        _threadpool?.DangerousRelease();
+        _model.DangerousRelease();
+        return true;
+    }
+
+    private ReadOnlySpan<float> Embedding(float* embedding) =>
+        embedding is null ? throw new LlamaException("llama_get_embeddings", "The batch has no such embedding.") : new ReadOnlySpan<float>(embedding, _embedding);
+}
