@@ -1,23 +1,259 @@
+using System.Buffers;
 using System.Runtime.CompilerServices;
+using System.Text;
+using System.Threading.Tasks.Sources;
 
 namespace ContinualNative.Engine.Generation;
 
-/// <summary>One running answer. Dispose it to stop early; the sequence is freed at the engine's next step.</summary>
-public sealed class RunningAnswer : IDisposable
+/// <summary>
+/// One running answer: the engine thread writes, one consumer reads. Dispose it to stop early; the sequence is freed at the engine's
+/// next step. Tokens that come while the consumer is busy are handed over together, so a slow consumer never holds up the engine.
+/// </summary>
+public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTaskSource
 {
-    /// <summary>The chunks, as they become final. Ends normally for every finish reason but <see cref="FinishReason.Error"/>, which throws.</summary>
-    public async IAsyncEnumerable<GenerationChunk> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    private readonly Lock _gate = new();
+    private readonly TaskCompletionSource<GenerationResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<string> _admitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Action<RunningAnswer> _onCancel;
+    private readonly int _topLogProbs;
+
+    private ManualResetValueTaskSourceCore<bool> _signal;
+    private CancellationTokenRegistration _registration;
+    private byte[] _text = ArrayPool<byte>.Shared.Rent(1024);
+    private int _textLength;
+    private int _tokenCount;
+    private int[] _tokens = [];
+    private float[] _logProbs = [];
+    private TokenLogProb[] _top = [];
+    private int _logged;
+    private bool _waiting;
+    private bool _woken;
+    private bool _ended;
+    private bool _reading;
+    private volatile bool _cancelled;
+
+    internal RunningAnswer(int topLogProbs, Action<RunningAnswer> onCancel)
     {
-        await Task.Yield();
-        yield break;
+        _topLogProbs = topLogProbs;
+        _onCancel = onCancel;
+        if (topLogProbs >= 0)
+        {
+            _tokens = new int[16];
+            _logProbs = new float[16];
+            _top = new TokenLogProb[16 * topLogProbs];
+        }
+        // Faults are reported by whoever reads; unobserved ones are no news.
+        _completion.Task.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        _admitted.Task.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
     }
 
     /// <summary>Completes with the end of the answer; throws <see cref="EngineException"/> when the engine failed.</summary>
-    public Task<GenerationResult> Completion => throw new NotSupportedException();
+    public Task<GenerationResult> Completion => _completion.Task;
 
-    /// <summary>Completes when the answer has been admitted and its adapter is fixed; the adapter's id, or <c>base</c>.</summary>
-    public Task<string> Admitted => throw new NotSupportedException();
+    /// <summary>
+    /// Completes when the answer has been admitted and its adapter is fixed: the adapter's id, or <c>base</c>. Throws
+    /// <see cref="EngineException"/> when it ended before that.
+    /// </summary>
+    public Task<string> Admitted => _admitted.Task;
+
+    internal bool IsCancelled => _cancelled;
+
+    internal bool WantsLogProbs => _topLogProbs >= 0;
+
+    internal int TopLogProbs => _topLogProbs;
+
+    /// <summary>
+    /// The chunks, as they become final. Ends normally for every finish reason but <see cref="FinishReason.Error"/> and a
+    /// <see cref="FinishReason.Timeout"/> before the first token, which throw. One reader; cancelling it stops the answer.
+    /// </summary>
+    public async IAsyncEnumerable<GenerationChunk> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            if (_reading)
+            {
+                throw new InvalidOperationException("The answer is being read already.");
+            }
+            _reading = true;
+        }
+        using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static answer => ((RunningAnswer)answer!).Cancel(), this);
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            bool ended = Take(out GenerationChunk? chunk);
+            if (chunk is not null)
+            {
+                yield return chunk;
+            }
+            else if (ended)
+            {
+                break;
+            }
+            else
+            {
+                await WaitAsync();
+            }
+        }
+        cancellationToken.ThrowIfCancellationRequested();
+        if (_completion.Task.IsFaulted)
+        {
+            await _completion.Task;
+        }
+    }
+
+    /// <summary>Stops the answer if it still runs.</summary>
+    public void Dispose()
+    {
+        _registration.Dispose();
+        Cancel();
+    }
+
+    /// <summary>Wakes the reader; called by the thread pool only.</summary>
+    void IThreadPoolWorkItem.Execute() => _signal.SetResult(true);
 
     /// <inheritdoc/>
-    public void Dispose() => throw new NotSupportedException();
+    void IValueTaskSource.GetResult(short token) => _signal.GetResult(token);
+
+    /// <inheritdoc/>
+    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _signal.GetStatus(token);
+
+    /// <inheritdoc/>
+    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _signal.OnCompleted(continuation, state, token, flags);
+
+    internal void CancelWith(CancellationToken cancellationToken) =>
+        _registration = cancellationToken.UnsafeRegister(static answer => ((RunningAnswer)answer!).Cancel(), this);
+
+    internal void MarkAdmitted(string adapter) => _admitted.TrySetResult(adapter);
+
+    /// <summary>Adds final text. Engine thread only; wakes nobody until <see cref="Publish"/>.</summary>
+    internal void PushText(ReadOnlySpan<byte> utf8)
+    {
+        lock (_gate)
+        {
+            if (_textLength + utf8.Length > _text.Length)
+            {
+                byte[] larger = ArrayPool<byte>.Shared.Rent((_textLength + utf8.Length) * 2);
+                _text.AsSpan(0, _textLength).CopyTo(larger);
+                ArrayPool<byte>.Shared.Return(_text, clearArray: true);
+                _text = larger;
+            }
+            utf8.CopyTo(_text.AsSpan(_textLength));
+            _textLength += utf8.Length;
+        }
+    }
+
+    /// <summary>Adds a chosen token. Engine thread only.</summary>
+    internal void PushToken(int token, float logProb, ReadOnlySpan<TokenLogProb> top)
+    {
+        lock (_gate)
+        {
+            _tokenCount++;
+            if (_topLogProbs < 0)
+            {
+                return;
+            }
+            if (_logged == _tokens.Length)
+            {
+                Array.Resize(ref _tokens, _logged * 2);
+                Array.Resize(ref _logProbs, _logged * 2);
+                Array.Resize(ref _top, _logged * 2 * _topLogProbs);
+            }
+            _tokens[_logged] = token;
+            _logProbs[_logged] = logProb;
+            top.CopyTo(_top.AsSpan(_logged * _topLogProbs, _topLogProbs));
+            _logged++;
+        }
+    }
+
+    /// <summary>Wakes the reader if it waits for something.</summary>
+    internal void Publish()
+    {
+        lock (_gate)
+        {
+            if (!_waiting || _woken || (_textLength == 0 && _tokenCount == 0 && !_ended))
+            {
+                return;
+            }
+            _woken = true;
+        }
+        // The reader's code runs on the pool, never on the engine thread; the work item is this object, so nothing is allocated.
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    internal void End(GenerationResult result)
+    {
+        _admitted.TrySetException(new EngineException(EngineError.Timeout, "The request ended before it was admitted."));
+        _completion.TrySetResult(result);
+        EndReading();
+    }
+
+    internal void Fail(EngineException error)
+    {
+        _admitted.TrySetException(error);
+        _completion.TrySetException(error);
+        EndReading();
+    }
+
+    private void EndReading()
+    {
+        _registration.Unregister();
+        lock (_gate)
+        {
+            _ended = true;
+        }
+        Publish();
+    }
+
+    private void Cancel()
+    {
+        if (!_cancelled && !_completion.Task.IsCompleted)
+        {
+            _cancelled = true;
+            _onCancel(this);
+        }
+    }
+
+    private bool Take(out GenerationChunk? chunk)
+    {
+        lock (_gate)
+        {
+            if (_textLength == 0 && _tokenCount == 0)
+            {
+                chunk = null;
+                if (_ended && _text.Length > 0)
+                {
+                    // User text goes back to the pool cleared.
+                    ArrayPool<byte>.Shared.Return(_text, clearArray: true);
+                    _text = [];
+                }
+                return _ended;
+            }
+            TokenInfo[] infos = _logged == 0 ? [] : new TokenInfo[_logged];
+            for (int i = 0; i < infos.Length; i++)
+            {
+                infos[i] = new TokenInfo(_tokens[i], _logProbs[i], _topLogProbs <= 0 ? [] : _top.AsSpan(i * _topLogProbs, _topLogProbs).ToArray());
+            }
+            chunk = new GenerationChunk(Encoding.UTF8.GetString(_text, 0, _textLength), _tokenCount, infos);
+            _textLength = 0;
+            _tokenCount = 0;
+            _logged = 0;
+            return _ended;
+        }
+    }
+
+    private ValueTask WaitAsync()
+    {
+        lock (_gate)
+        {
+            if (_textLength > 0 || _tokenCount > 0 || _ended)
+            {
+                return ValueTask.CompletedTask;
+            }
+            _signal.Reset();
+            _waiting = true;
+            _woken = false;
+            return new ValueTask(this, _signal.Version);
+        }
+    }
 }

@@ -30,8 +30,14 @@ public sealed record LlamaContextOptions
     /// <summary>Cells of the KV cache, in tokens.</summary>
     public required int KvTokens { get; init; }
 
-    /// <summary>Sequence ids, 1 to 256.</summary>
+    /// <summary>
+    /// Sequences that compute at the same time. In a unified context, sequence ids up to <see cref="LlamaContextHandle.SequenceIds"/> may
+    /// hold cells whatever this says; it sizes the compute buffers only.
+    /// </summary>
     public required int MaxSequences { get; init; }
+
+    /// <summary>Most tokens of one batch that give logits; sizes the buffer of logits.</summary>
+    public required int MaxOutputs { get; init; }
 
     /// <summary>Most tokens of one decode, and of one computation inside it.</summary>
     public required int BatchTokens { get; init; }
@@ -55,6 +61,9 @@ public sealed record LlamaContextOptions
 /// </summary>
 public sealed unsafe class LlamaContextHandle : SafeHandle
 {
+    /// <summary>Sequence ids that llama.cpp has room for (<c>LLAMA_MAX_SEQ</c>).</summary>
+    public const int SequenceIds = 256;
+
     private readonly LlamaModelHandle _model;
     private readonly int _vocabulary;
     private readonly int _embedding;
@@ -96,6 +105,7 @@ public sealed unsafe class LlamaContextHandle : SafeHandle
         parameters.Batch = (uint)options.BatchTokens;
         parameters.MicroBatch = (uint)options.BatchTokens;
         parameters.MaxSequences = (uint)options.MaxSequences;
+        parameters.MaxOutputs = (uint)Math.Max(options.MaxOutputs, options.MaxSequences);
         parameters.Threads = options.Threads;
         parameters.BatchThreads = options.Threads;
         parameters.KvUnified = options.Unified ? (byte)1 : (byte)0;

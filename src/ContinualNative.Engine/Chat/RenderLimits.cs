@@ -1,0 +1,50 @@
+using System.Diagnostics;
+using Jint;
+
+namespace ContinualNative.Engine.Chat;
+
+/// <summary>Stops a script that runs too long or allocates too much. One per engine; armed before each call.</summary>
+internal sealed class RenderLimits : Constraint
+{
+    // Reading clock and allocation counter costs more than a statement does; this many statements take microseconds.
+    private const int Interval = 64;
+
+    private long _deadline = long.MaxValue;
+    private long _allocationEnd = long.MaxValue;
+    private int _countdown = Interval;
+
+    /// <summary>Allows the next call on this thread so much time and so many bytes allocated.</summary>
+    public void Arm(TimeSpan time, long bytes)
+    {
+        _deadline = Stopwatch.GetTimestamp() + (long)(time.TotalSeconds * Stopwatch.Frequency);
+        _allocationEnd = GC.GetAllocatedBytesForCurrentThread() + bytes;
+        _countdown = Interval;
+    }
+
+    public override void Check()
+    {
+        if (--_countdown > 0)
+        {
+            return;
+        }
+
+        _countdown = Interval;
+        if (Stopwatch.GetTimestamp() > _deadline)
+        {
+            throw new RenderLimitException("it ran too long");
+        }
+
+        if (GC.GetAllocatedBytesForCurrentThread() > _allocationEnd)
+        {
+            throw new RenderLimitException("it used too much memory");
+        }
+    }
+
+    public override void Reset()
+    {
+        // The limits belong to a whole call, which may execute several scripts: only Arm rewinds them.
+    }
+}
+
+/// <summary>A template went over a limit.</summary>
+internal sealed class RenderLimitException(string reason) : Exception(reason);
