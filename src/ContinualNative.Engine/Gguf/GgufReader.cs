@@ -188,8 +188,14 @@ internal sealed class GgufReader
         int used = 0;
         for (int i = 0; i < count; i++)
         {
-            int length = (int)ReadLength($"element {i + 1} of {key}", MaxHead);
-            CheckHead(length);
+            // The text for a message is made only when there is one: a vocabulary has 150,000 elements.
+            ulong announced = ReadUInt64(key);
+            if (announced > (ulong)(_length - _position))
+            {
+                throw TooLong($"element {i + 1} of {key}", announced, _position - 8);
+            }
+            CheckHead((long)announced);
+            int length = (int)announced;
             if (used + (long)length > bytes.Length)
             {
                 Array.Resize(ref bytes, (int)Math.Min(Array.MaxLength, Math.Max(used + (long)length, bytes.Length * 2L)));
@@ -320,7 +326,7 @@ internal sealed class GgufReader
         ulong length = ReadUInt64(what);
         if (length > (ulong)(_length - _position))
         {
-            throw Bad($"{_name} is truncated or damaged at byte {at}: {what} announces {length} bytes, but {_length - _position} are left; download or copy it again");
+            throw TooLong(what, length, at);
         }
         if (length > (ulong)longest)
         {
@@ -410,6 +416,9 @@ internal sealed class GgufReader
             throw new EngineException(EngineError.BadFile, $"{_name} can't be read at byte {_position}: {e.Message}", inner: e);
         }
     }
+
+    private EngineException TooLong(string what, ulong length, long at) =>
+        Bad($"{_name} is truncated or damaged at byte {at}: {what} announces {length} bytes, but {_length - _position} are left; download or copy it again");
 
     private EngineException HeadTooLarge() =>
         Bad($"{_name} has a head of more than {MaxHead >> 20} MiB, which no usable model has; convert or download the model again");
