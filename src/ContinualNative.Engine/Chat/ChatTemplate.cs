@@ -43,7 +43,7 @@ public sealed class ChatTemplate
         _options = options;
         _slots = new SemaphoreSlim(Math.Max(1, options.MaxConcurrency));
         _sandboxes.Add(new TemplateSandbox(source, options));
-        _capabilities = new Lazy<TemplateCapabilities>(() => TemplateCapabilities.Probe(source, TryRender));
+        _capabilities = new Lazy<TemplateCapabilities>(() => TemplateCapabilities.Probe(source, TryRender), LazyThreadSafetyMode.PublicationOnly); // a time-out must not stick
     }
 
     /// <summary>The Jinja text.</summary>

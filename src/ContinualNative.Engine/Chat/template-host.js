@@ -44,7 +44,57 @@ const samples = new Environment();
 const StringValue = samples.set("string", "").constructor;
 const ArrayValue = samples.set("array", []).constructor;
 const NullValue = samples.set("null", null).constructor;
+const BooleanValue = samples.set("boolean", true).constructor;
+const ObjectValue = samples.set("object", {}).constructor;
 const FunctionValue = samples.set("function", () => null).constructor;
+const UndefinedValue = samples.set("undefined", undefined).constructor;
+
+// The library's own walks the scopes by recursion and takes any failure on the way, a full stack too, for an unknown name.
+Environment.prototype.lookupVariable = function (name) {
+    for (let scope = this; scope; scope = scope.parent) {
+        const value = scope.variables.get(name);
+        if (value !== undefined) {
+            return value;
+        }
+    }
+    return new UndefinedValue();
+};
+
+// Python's str() and repr(): templates were written for them, the library prints JSON.
+function quoted(text) {
+    const quote = text.includes("'") && !text.includes("\"") ? "\"" : "'";
+    let result = quote;
+    for (const c of text) {
+        const code = c.charCodeAt(0);
+        result += c === quote || c === "\\" ? "\\" + c
+            : c === "\n" ? "\\n" : c === "\r" ? "\\r" : c === "\t" ? "\\t"
+            : code < 32 || code === 127 ? "\\x" + (code < 16 ? "0" : "") + code.toString(16)
+            : c;
+    }
+    return result + quote;
+}
+
+function repr(value) {
+    if (value instanceof StringValue) {
+        return quoted(value.value);
+    }
+    if (value instanceof ArrayValue) {
+        const items = value.value.map(repr).join(", ");
+        return value.type !== "TupleValue" ? "[" + items + "]" : value.value.length === 1 ? "(" + items + ",)" : "(" + items + ")";
+    }
+    if (value instanceof ObjectValue) {
+        return "{" + Array.from(value.value, ([key, item]) => quoted(key) + ": " + repr(item)).join(", ") + "}";
+    }
+    return str(value);
+}
+
+function str(value) {
+    return value.type === "NullValue" ? "None" : value.type === "UndefinedValue" ? "" : value.toString();
+}
+
+BooleanValue.prototype.toString = function () { return this.value ? "True" : "False"; };
+ArrayValue.prototype.toString = function () { return repr(this); };
+ObjectValue.prototype.toString = function () { return repr(this); };
 
 // Methods and filters of Jinja that templates in use call and the library lacks.
 function addMethods(type, methods) {
@@ -77,7 +127,7 @@ addMethods(StringValue, {
             if (value === undefined) {
                 throw new Error("format() has no argument for '" + match + "'");
             }
-            return value.type === "NullValue" ? "None" : value.toString();
+            return str(value);
         }));
     },
 });
@@ -96,11 +146,37 @@ addMethods(ArrayValue, {
     },
 });
 
+const silent = new Set(["Set", "Macro", "Comment"]);
+const ofText = new Set(["trim", "upper", "lower", "title", "capitalize", "string", "join", "replace", "indent"]);
+
 class HostInterpreter extends Interpreter {
+    evaluateBlock(statements, environment) {
+        let result = "";
+        for (const statement of statements) {
+            const value = this.evaluate(statement, environment);
+            if (value.type !== "UndefinedValue" && !(value.type === "NullValue" && silent.has(statement.type))) {
+                result += str(value);
+            }
+        }
+        return new StringValue(result);
+    }
+
+    evaluateBinaryExpression(node, environment) {
+        return node.operator.value === "~"
+            ? new StringValue(str(this.evaluate(node.left, environment)) + str(this.evaluate(node.right, environment)))
+            : super.evaluateBinaryExpression(node, environment);
+    }
+
     applyFilter(operand, filter, environment) {
         if (operand instanceof ArrayValue && (filter.value === "min" || filter.value === "max") && operand.value.length > 0) {
             const sign = filter.value === "min" ? 1 : -1;
             return operand.value.reduce((best, item) => (item.value - best.value) * sign < 0 ? item : best);
+        }
+        if (operand.type === "UndefinedValue" && ofText.has(filter.value ?? filter.callee?.value)) {
+            return new StringValue("");
+        }
+        if (filter.value === "string") {
+            return new StringValue(str(operand));
         }
         return super.applyFilter(operand, filter, environment);
     }
