@@ -9,6 +9,7 @@ internal static class CommandLine
     [
         ServeCommand.Create,
         KeysCommand.Create,
+        EvalCommand.Create,
     ];
 
     /// <summary>The root command with everything under it.</summary>
