@@ -43,9 +43,9 @@ internal static class ChatCompletions
     /// <summary>The grammar that the answer must match, or null.</summary>
     internal static string? GrammarOf(ChatRequest request, ToolCallFormat format)
     {
-        if (request.UsesTools && request.ToolChoice is ToolChoice.Required or ToolChoice.Named)
+        if (request.UsesTools && request.ToolChoice is (ToolChoice.Required or ToolChoice.Named))
         {
-            return ToolGrammar.Build(format, request.NamedTool is { } name ? [.. request.Tools.Where(t => t.Name == name)] : request.Tools, request.ParallelToolCalls && request.NamedTool is null);
+            return ToolGrammar.For(format, request.Tools, request.NamedTool, request.ParallelToolCalls && request.NamedTool is null);
         }
         return request.ResponseFormat switch
         {

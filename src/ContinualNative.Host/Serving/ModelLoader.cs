@@ -7,7 +7,7 @@ using ContinualNative.Host.OpenAi;
 namespace ContinualNative.Host.Serving;
 
 /// <summary>Loads the model once the server listens, so that <c>/ready</c> can tell of it; drains before the server stops listening.</summary>
-internal sealed partial class ModelLoader(ServeOptions options, ServerState state, ILoggerFactory loggers, IHostApplicationLifetime lifetime) : IHostedLifecycleService
+internal sealed partial class ModelLoader(ServeOptions options, ServerState state, ILoggerFactory loggers, IHostApplicationLifetime lifetime) : IHostedLifecycleService, IDisposable
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly ILogger _logger = loggers.CreateLogger("ContinualNative.Host");
@@ -56,8 +56,9 @@ internal sealed partial class ModelLoader(ServeOptions options, ServerState stat
         {
             await model.Engine.DisposeAsync();
         }
-        _stop.Dispose();
     }
+
+    public void Dispose() => _stop.Dispose();
 
     private async Task LoadAsync()
     {

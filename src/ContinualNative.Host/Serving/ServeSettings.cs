@@ -77,7 +77,7 @@ internal static class ServeSettings
         return options;
     }
 
-    private static IEnumerable<(string Key, string Value)> FromFile(string? path)
+    private static List<(string Key, string Value)> FromFile(string? path)
     {
         string file = path ?? FileName;
         if (path is null && !File.Exists(file))

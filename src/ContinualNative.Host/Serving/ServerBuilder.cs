@@ -67,12 +67,9 @@ internal static partial class ServerBuilder
         app.UseRouting();
         KeyGate gate = app.Services.GetRequiredService<KeyGate>();
         app.Use(next => http => gate.InvokeAsync(http, next));
-        app.UseEndpoints(static routes =>
-        {
-            routes.MapOpenAi();
-            routes.MapAdapters();
-            routes.MapHealth();
-        });
+        app.MapOpenAi();
+        app.MapAdapters();
+        app.MapHealth();
         return app;
     }
 
