@@ -3,7 +3,10 @@ using Jint;
 
 namespace ContinualNative.Engine.Chat;
 
-/// <summary>Stops a script that runs too long or allocates too much. One per engine; armed before each call.</summary>
+/// <summary>
+/// Stops a script that runs too long or allocates too much. One per engine; armed before each call. Statements are the measure of work, the
+/// same on an idle and on a busy machine; the clock only stops what hides much work in few statements.
+/// </summary>
 internal sealed class RenderLimits : Constraint
 {
     // Reading clock and allocation counter costs more than a statement does; this many statements take microseconds.
@@ -11,11 +14,13 @@ internal sealed class RenderLimits : Constraint
 
     private long _deadline = long.MaxValue;
     private long _allocationEnd = long.MaxValue;
+    private long _steps = long.MaxValue;
     private int _countdown = Interval;
 
-    /// <summary>Allows the next call on this thread so much time and so many bytes allocated.</summary>
-    public void Arm(TimeSpan time, long bytes)
+    /// <summary>Allows the next call on this thread so many statements, so much time and so many bytes allocated.</summary>
+    public void Arm(long steps, TimeSpan time, long bytes)
     {
+        _steps = steps;
         _deadline = Stopwatch.GetTimestamp() + (long)(time.TotalSeconds * Stopwatch.Frequency);
         _allocationEnd = GC.GetAllocatedBytesForCurrentThread() + bytes;
         _countdown = Interval;
@@ -29,6 +34,12 @@ internal sealed class RenderLimits : Constraint
         }
 
         _countdown = Interval;
+        _steps -= Interval;
+        if (_steps < 0)
+        {
+            throw new RenderLimitException("it took too many steps");
+        }
+
         if (Stopwatch.GetTimestamp() > _deadline)
         {
             throw new RenderLimitException("it ran too long");

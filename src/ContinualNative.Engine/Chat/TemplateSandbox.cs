@@ -108,7 +108,7 @@ internal sealed class TemplateSandbox
 
     private JsValue Guarded(JsValue function, string argument)
     {
-        _limits.Arm(_options.Timeout, _options.MemoryLimit + 512L * argument.Length);
+        _limits.Arm(_options.StepLimit + 512L * argument.Length, _options.Timeout, _options.MemoryLimit + 512L * argument.Length);
         return _engine.Invoke(function, argument);
     }
 

@@ -10,7 +10,7 @@ namespace ContinualNative.Engine.Chat;
 /// </summary>
 public sealed class ToolCallParser
 {
-    private const int MaxNameLength = 128;
+    internal const int MaxNameLength = 128;
 
     private static readonly string[] LlamaKeys = ["name", "type", "parameters", "arguments", "id", "function"];
 
@@ -283,6 +283,8 @@ public sealed class ToolCallParser
 
         return final && Reject();
     }
+
+    internal static bool IsBareName(string name) => name.Length is > 0 and <= MaxNameLength && NameEnd(name, 0) == name.Length;
 
     private static int NameEnd(string text, int start)
     {

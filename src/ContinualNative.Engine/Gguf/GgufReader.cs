@@ -432,7 +432,8 @@ internal sealed class GgufReader
     /// <summary>Hostile text, shortened and without control characters.</summary>
     internal static string Quote(string text)
     {
-        string shown = text.Length > 80 ? text[..80] + "…" : text;
+        // Never half of a surrogate pair: JSON writers throw on it.
+        string shown = text.Length > 80 ? text[..(char.IsHighSurrogate(text[79]) ? 79 : 80)] + "…" : text;
         return string.Create(shown.Length + 2, shown, static (span, source) =>
         {
             span[0] = span[^1] = '\'';

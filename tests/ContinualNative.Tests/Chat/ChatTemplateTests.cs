@@ -290,7 +290,7 @@ public sealed class ChatTemplateTests(ITestOutputHelper output)
     public void A_hostile_template_is_stopped_and_others_go_on(string source)
     {
         // Harmless in the probes, so that the rendering itself is what has to be stopped.
-        ChatTemplate template = Of($"{{% if messages[0].content == 'a' %}}{source}{{% else %}}{{{{ messages[0].content }}}}{{% endif %}}", new ChatTemplateOptions { Timeout = TimeSpan.FromSeconds(1), MaxConcurrency = 1 });
+        ChatTemplate template = Of($"{{% if messages[0].content == 'a' %}}{source}{{% else %}}{{{{ messages[0].content }}}}{{% endif %}}", new ChatTemplateOptions { MaxConcurrency = 1 });
         Stopwatch watch = Stopwatch.StartNew();
         for (int i = 0; i < 2; i++)
         {
@@ -301,6 +301,16 @@ public sealed class ChatTemplateTests(ITestOutputHelper output)
 
         Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"{watch.Elapsed}");
         Assert.EndsWith("assistant\n", Render(Templates.ChatMl, User("a")), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Steps_are_counted_where_neither_time_nor_memory_stops_it()
+    {
+        ChatTemplate template = Of("{% for a in range(messages[0].content | int) %}{% set x = 1 %}{% endfor %}done", new ChatTemplateOptions { StepLimit = 100_000, Timeout = TimeSpan.FromDays(1), MemoryLimit = 1L << 40 });
+        Assert.Equal("done", template.Render([User("9")]));
+        EngineException e = Assert.Throws<EngineException>(() => template.Render([User("100000")]));
+        Assert.Contains("too many steps", e.Message, StringComparison.Ordinal);
+        Assert.Equal("done", template.Render([User("9")]));
     }
 
     [Theory]
@@ -352,20 +362,18 @@ public sealed class ChatTemplateTests(ITestOutputHelper output)
         ChatTemplate template = Of(Templates.Qwen25);
         ChatMessage[] chat = [System("Be kind."), User("Hi"), Assistant("Yes?"), User("Bye")];
         template.Render(chat);
-        double best = double.MaxValue;
-        for (int round = 0; round < 20; round++)
+        double[] times = new double[400];
+        for (int i = 0; i < times.Length; i++)
         {
             Stopwatch watch = Stopwatch.StartNew();
-            for (int i = 0; i < 20; i++)
-            {
-                template.Render(chat);
-            }
-
-            best = Math.Min(best, watch.Elapsed.TotalMilliseconds / 20);
+            template.Render(chat);
+            times[i] = watch.Elapsed.TotalMilliseconds;
         }
 
-        output.WriteLine($"{best:F3} ms");
-        Assert.True(best < 5, $"{best:F3} ms for four messages"); // 0.4 ms when measured alone; a busy machine gets room
+        // The lower quartile: the rest may have waited for a processor.
+        double typical = times.Order().ElementAt(times.Length / 4);
+        output.WriteLine($"{typical:F3} ms");
+        Assert.True(typical < 5, $"{typical:F3} ms for four messages"); // 0.5 ms when measured
     }
 
     private static ChatMessage System(string text) => new() { Role = "system", Content = text };

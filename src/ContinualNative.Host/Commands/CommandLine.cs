@@ -1,0 +1,38 @@
+using System.CommandLine;
+
+namespace ContinualNative.Host.Commands;
+
+/// <summary>The command line of <c>continual</c>.</summary>
+internal static class CommandLine
+{
+    private static readonly Func<Command>[] Commands =
+    [
+        ServeCommand.Create,
+        KeysCommand.Create,
+    ];
+
+    /// <summary>The root command with everything under it.</summary>
+    public static RootCommand Root()
+    {
+        RootCommand root = new("One server that runs a quantized GGUF model with the OpenAI API.");
+        foreach (Func<Command> create in Commands)
+        {
+            root.Subcommands.Add(create());
+        }
+        return root;
+    }
+
+    /// <summary>Runs a command; gives the process's exit code.</summary>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        ParseResult parsed = Root().Parse(args);
+        // The server handles signals itself: the first drains, the second stops.
+        InvocationConfiguration configuration = new();
+        if (parsed.CommandResult.Command.Name == "serve")
+        {
+            configuration.ProcessTerminationTimeout = null;
+        }
+        int exit = await parsed.InvokeAsync(configuration);
+        return parsed.Errors.Count > 0 ? ExitCodes.BadInput : exit;
+    }
+}

@@ -1,0 +1,165 @@
+using System.Net;
+using ContinualNative.Engine;
+
+namespace ContinualNative.Host.Serving;
+
+/// <summary>Everything that <c>continual serve</c> can be told. <see cref="Validate"/> names the setting that is wrong.</summary>
+internal sealed record ServeOptions
+{
+    public string Model { get; init; } = "";
+
+    public string? Name { get; init; }
+
+    public string Data { get; init; } = DefaultData;
+
+    public string Listen { get; init; } = "http://127.0.0.1:8080";
+
+    public int Parallel { get; init; } = 4;
+
+    public int Ctx { get; init; }
+
+    public int KvTokens { get; init; }
+
+    public int Threads { get; init; }
+
+    public int GpuLayers { get; init; }
+
+    public string? Adapter { get; init; }
+
+    public string? ChatTemplate { get; init; }
+
+    public bool RequireKey { get; init; }
+
+    public bool NoKey { get; init; }
+
+    public int Queue { get; init; } = 256;
+
+    /// <summary>Longest time from a request's arrival to its last token; null: unlimited.</summary>
+    public TimeSpan? Timeout { get; init; }
+
+    /// <summary>How long a stopping server waits for running answers.</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    public bool NoPrefixCache { get; init; }
+
+    /// <summary>Largest request body in bytes.</summary>
+    public long MaxBody { get; init; } = 4 << 20;
+
+    /// <summary>Longest prompt in tokens; 0: what the context holds.</summary>
+    public int MaxPromptTokens { get; init; }
+
+    public bool Json { get; init; }
+
+    /// <summary>Where data lives unless told: the user's own folder for application data.</summary>
+    public static string DefaultData => Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "continual");
+
+    /// <summary>Whether a request must show a key: asked for, or reachable from other machines and not switched off.</summary>
+    public bool KeysInForce => RequireKey || (!NoKey && !Endpoint().IsLoopback);
+
+    /// <summary>The engine's part.</summary>
+    public EngineOptions ToEngine() => new()
+    {
+        ModelPath = Model,
+        ModelName = Name,
+        AdapterPath = Adapter,
+        Parallel = Parallel,
+        ContextLength = Ctx,
+        KvTokens = KvTokens,
+        Threads = Threads,
+        GpuLayers = GpuLayers,
+        QueueCapacity = Queue,
+        PrefixCache = !NoPrefixCache,
+        RequestTimeout = Timeout,
+    };
+
+    /// <summary>Checks everything that can be checked before the model loads; throws <see cref="SettingException"/>.</summary>
+    public void Validate()
+    {
+        if (Model.Length == 0)
+        {
+            throw new SettingException("model", "it is missing; pass --model FILE.gguf");
+        }
+        foreach ((string key, string? path) in (ReadOnlySpan<(string, string?)>)[("model", Model), ("adapter", Adapter), ("chat-template", ChatTemplate)])
+        {
+            if (path is not null && !File.Exists(path))
+            {
+                throw new SettingException(key, Directory.Exists(path) ? $"'{path}' is a folder, not a file" : $"there is no file '{path}'");
+            }
+        }
+        if (Name is { } name && (name.Length is 0 or > 128 || name.Contains('@') || name.Any(char.IsControl)))
+        {
+            throw new SettingException("name", "a model's name has 1 to 128 characters and no '@', which separates it from an adapter's id");
+        }
+        Between("parallel", Parallel, 1, 128);
+        Between("ctx", Ctx, 0, 1 << 22);
+        Between("kv-tokens", KvTokens, 0, 1 << 26);
+        Between("threads", Threads, 0, 512);
+        Between("gpu-layers", GpuLayers, -1, 100_000);
+        Between("queue", Queue, 1, 1_000_000);
+        Between("max-body", MaxBody, 1024, 1L << 30);
+        Between("max-prompt-tokens", MaxPromptTokens, 0, 1 << 22);
+        if (Timeout is { } timeout && timeout <= TimeSpan.Zero)
+        {
+            throw new SettingException("timeout", "it must be positive; leave it out for no limit");
+        }
+        if (DrainTimeout < TimeSpan.Zero)
+        {
+            throw new SettingException("drain-timeout", "it must not be negative");
+        }
+        if (RequireKey && NoKey)
+        {
+            throw new SettingException("no-key", "it contradicts 'require-key'");
+        }
+        Endpoint();
+        try
+        {
+            ToEngine().Validate();
+        }
+        catch (ArgumentException e)
+        {
+            throw new SettingException("model", e.Message);
+        }
+    }
+
+    /// <summary>What <see cref="Listen"/> says.</summary>
+    public ListenEndpoint Endpoint()
+    {
+        const string Example = "it must look like http://127.0.0.1:8080";
+        if (!Uri.TryCreate(Listen.Replace("//*", "//0.0.0.0", StringComparison.Ordinal).Replace("//+", "//0.0.0.0", StringComparison.Ordinal), UriKind.Absolute, out Uri? url) || url.PathAndQuery != "/" || url.UserInfo.Length > 0)
+        {
+            throw new SettingException("listen", $"'{Listen}' is not an address; {Example}");
+        }
+        if (url.Scheme != Uri.UriSchemeHttp)
+        {
+            throw new SettingException("listen", $"the scheme '{url.Scheme}' is not served; {Example}. For TLS, put a reverse proxy in front");
+        }
+        if (url.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase))
+        {
+            return new ListenEndpoint(IPAddress.Loopback, url.Port);
+        }
+        return IPAddress.TryParse(url.Host.Trim('[', ']'), out IPAddress? address)
+            ? new ListenEndpoint(address, url.Port)
+            : throw new SettingException("listen", $"'{url.Host}' is no IP address; {Example}, or http://0.0.0.0:8080 for all of this machine's addresses");
+    }
+
+    private static void Between(string key, long value, long low, long high)
+    {
+        if (value < low || value > high)
+        {
+            throw new SettingException(key, $"{value} does not lie between {low} and {high}");
+        }
+    }
+}
+
+/// <summary>Where to listen; port 0 lets the system choose.</summary>
+internal readonly record struct ListenEndpoint(IPAddress Address, int Port)
+{
+    public bool IsLoopback => IPAddress.IsLoopback(Address);
+}
+
+/// <summary>A setting that is wrong, wherever it was set.</summary>
+internal sealed class SettingException(string key, string reason, string? source = null)
+    : Exception($"{source ?? "--" + key}: {reason}.")
+{
+    public string Key { get; } = key;
+}
