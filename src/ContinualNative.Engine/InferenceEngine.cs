@@ -219,6 +219,24 @@ public sealed class InferenceEngine : IAsyncDisposable
     /// <summary>Refuses new requests and completes when those admitted have ended, or the token is cancelled.</summary>
     public Task DrainAsync(CancellationToken cancellationToken) => _scheduler.DrainAsync().WaitAsync(cancellationToken);
 
+    /// <summary>What a request's model name means: this model (an empty name too) and one of its loaded adapters. Throws NotFound, naming what there is.</summary>
+    public ModelAddress Resolve(string? model)
+    {
+        ModelAddress address = ModelAddress.Parse(model);
+        if (address.Model.Length > 0 && address.Model != Model.Name)
+        {
+            // The name itself may hold an '@'.
+            return model == Model.Name
+                ? new ModelAddress(Model.Name, null)
+                : throw new EngineException(EngineError.NotFound, $"There is no model '{address.Model}'; this is '{Model.Name}'.", "model");
+        }
+        if (address.Adapter is { } adapter && adapter != ModelAddress.Base)
+        {
+            Adapters.Acquire(adapter).Release();
+        }
+        return address;
+    }
+
     /// <summary>Checks a GBNF grammar against the vocabulary; throws <see cref="EngineException"/> (InvalidRequest).</summary>
     public void CheckGrammar(string gbnf) => NewGrammar(gbnf).Dispose();
 
