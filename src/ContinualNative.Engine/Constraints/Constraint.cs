@@ -56,7 +56,7 @@ public static class Constraint
     /// <summary>
     /// Refuses a GBNF grammar that llama.cpp would refuse (syntax errors, undefined rules, no <c>root</c>, left recursion, excessive
     /// repetition), read otherwise than written (an empty class, a rule defined twice, counts beyond 2000), or choke on (deep nesting,
-    /// huge expansion, exponential ambiguity). llama.cpp's token syntax is not supported. Takes milliseconds.
+    /// huge expansion, exponential ambiguity). llama.cpp's token syntax is not supported. The work is bounded: milliseconds for usual grammars.
     /// </summary>
     /// <exception cref="EngineException"><see cref="EngineError.InvalidRequest"/> for <c>grammar</c>, with line and column.</exception>
     public static void ValidateGrammar(string gbnf)

@@ -57,7 +57,7 @@ internal sealed class GrammarChecker
         checker.CheckLeftEdges(rules, root);
         if (GrammarProbe.Explodes(rules, root))
         {
-            throw checker.Fail(-1, "is so ambiguous that the ways to read a text multiply without bound; give each text one reading", "is too ambiguous");
+            throw checker.Fail(-1, "is so ambiguous that the ways to read a text multiply without bound; give each text one reading", "has alternatives that begin alike and nest in each other, which multiplies the ways to read a document; put the property that tells them apart first");
         }
     }
 

@@ -11,9 +11,9 @@ namespace ContinualNative.Engine.Constraints;
 /// </summary>
 internal sealed class GrammarProbe
 {
-    private const int Steps = 48;
-    private const int MaxStacks = 8000;
-    private const int MaxWork = 400_000;
+    private const int Steps = 2000;
+    private const int MaxStacks = 2000;
+    private const int MaxWork = 1_000_000;
 
     // Characters to try against negated classes and '.'.
     private static readonly int[] Samples = ['a', '0', ' ', '"', 'Z', '\n', 0xE9];

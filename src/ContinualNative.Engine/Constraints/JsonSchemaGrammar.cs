@@ -38,6 +38,10 @@ public static class JsonSchemaGrammar
         {
             throw document.Unsatisfiable(e.Message);
         }
+        catch (EngineException e) when (e.Param is null)
+        {
+            throw new EngineException(e.Error, e.Message, builder.Param, e);
+        }
         catch (InvalidOperationException e) when (e is not ObjectDisposedException)
         {
             // System.Text.Json decodes strings on demand, and only then meets \ud800 alone.

@@ -34,16 +34,21 @@ internal static class JsonText
     }
 
     /// <summary>Any JSON value; numbers keep the spelling that they came in.</summary>
-    public static string Value(JsonElement value)
+    public static string Value(JsonElement value, int depth = 0)
     {
+        if (depth > SchemaDocument.MaxDepth)
+        {
+            throw new EngineException(EngineError.InvalidRequest, $"Schema: a value in enum or const is nested deeper than {SchemaDocument.MaxDepth}; flatten it.");
+        }
+
         switch (value.ValueKind)
         {
             case JsonValueKind.String:
                 return String(value.GetString()!);
             case JsonValueKind.Array:
-                return "[" + string.Join(',', value.EnumerateArray().Select(Value)) + "]";
+                return "[" + string.Join(',', value.EnumerateArray().Select(item => Value(item, depth + 1))) + "]";
             case JsonValueKind.Object:
-                return "{" + string.Join(',', value.EnumerateObject().Select(p => String(p.Name) + ":" + Value(p.Value))) + "}";
+                return "{" + string.Join(',', value.EnumerateObject().Select(p => String(p.Name) + ":" + Value(p.Value, depth + 1))) + "}";
             default:
                 return value.GetRawText();
         }

@@ -9,6 +9,7 @@ namespace ContinualNative.Engine.Constraints;
 internal static class LiteralSet
 {
     private const int Flat = 12;
+    private const int MaxNameLength = 1000;
 
     /// <summary>An expression that matches exactly one of <paramref name="texts"/> (distinct).</summary>
     public static string AnyOf(GrammarBuilder builder, IReadOnlyList<string> texts)
@@ -32,6 +33,12 @@ internal static class LiteralSet
         var root = new Node();
         foreach (string text in texts)
         {
+            if (text.Length > MaxNameLength)
+            {
+                throw new EngineException(
+                    EngineError.InvalidRequest, $"Schema: a property name of more than {MaxNameLength} characters beside additionalProperties; shorten it.", builder.Param);
+            }
+
             Node node = root;
             foreach (Rune rune in text.EnumerateRunes())
             {

@@ -9,6 +9,8 @@ internal static class CommandLine
     [
         ServeCommand.Create,
         KeysCommand.Create,
+        InspectCommand.Create,
+        BenchCommand.Create,
     ];
 
     /// <summary>The root command with everything under it.</summary>

@@ -62,6 +62,7 @@ internal sealed class GenerationRun : IDisposable
                         MaxTokens = limits[i],
                         Stop = fields.Stop,
                         Grammar = grammar,
+                        IgnoreEnd = fields.IgnoreEnd,
                         TopLogProbs = fields.TopLogProbs,
                         ShowSpecialTokens = showSpecialTokens,
                     };

@@ -146,7 +146,10 @@ public sealed class JsonSchemaGrammarTests
         string values = "{\"enum\":[" + string.Join(',', Enumerable.Range(0, 100_000)) + "]}";
         string nullables = "{\"pattern\":\"^" + string.Concat(Enumerable.Repeat("(", 30)) + "a?b?" + string.Concat(Enumerable.Repeat(")*c?", 30)) + "$\"}";
         string counts = "{\"pattern\":\"^" + string.Concat(Enumerable.Repeat("(", 8)) + "ab" + string.Concat(Enumerable.Repeat("){9999}", 8)) + "$\"}";
-        foreach (string schema in new[] { deep, chain, doubling, wide, product, values })
+        string constant = "{\"const\":" + new string('[', 1500) + new string(']', 1500) + "}";
+        string name = "{\"properties\":{\"" + new string('x', 200_000) + "\":{}},\"additionalProperties\":true}";
+        const string Alike = """{"$ref":"#/$defs/e","$defs":{"e":{"anyOf":[{"type":"object","properties":{"left":{"$ref":"#/$defs/e"},"op":{"const":1}},"required":["left","op"]},{"type":"object","properties":{"left":{"$ref":"#/$defs/e"},"op":{"const":2}},"required":["left","op"]},{"type":"null"}]}}}""";
+        foreach (string schema in new[] { deep, chain, doubling, wide, product, values, constant, name, Alike })
         {
             EngineException e = Assert.Throws<EngineException>(() => Convert(schema));
             Assert.Equal("response_format", e.Param);
@@ -179,6 +182,9 @@ public sealed class JsonSchemaGrammarTests
         recognizer = new GbnfRecognizer(Convert(values));
         Assert.True(recognizer.Accepts("\"value number 1999\""));
         Assert.False(recognizer.Accepts("\"value number 2000\""));
+
+        const string Apart = """{"$ref":"#/$defs/e","$defs":{"e":{"anyOf":[{"type":"object","properties":{"op":{"const":1},"left":{"$ref":"#/$defs/e"}},"required":["op","left"]},{"type":"object","properties":{"op":{"const":2},"left":{"$ref":"#/$defs/e"}},"required":["op","left"]},{"type":"null"}]}}}""";
+        Assert.True(new GbnfRecognizer(Convert(Apart)).Accepts("{\"op\":1,\"left\":{\"op\":2,\"left\":null}}"));
 
         string list = """{"type":"array","minItems":0,"maxItems":1000000,"items":{"type":"string","minLength":1,"maxLength":100000}}""";
         Assert.True(Convert(list).Length < 8000);
