@@ -309,6 +309,7 @@ public sealed partial class InferenceEngine : IAsyncDisposable
                     MaxOutputs = maxOutputs,
                     BatchTokens = resolved.BatchTokens,
                     Threads = resolved.Threads,
+                    ExactAttention = resolved.ExactAttention,
                 },
                 threadpool);
             ModelInfo info = new()
