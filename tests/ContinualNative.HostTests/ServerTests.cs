@@ -394,7 +394,7 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     public async Task A_stopping_server_finishes_its_streams_and_takes_no_more()
     {
         await using ContinualServer server = await ContinualServer.StartAsync(shared.Files.Llama, "--ctx", "1024");
-        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = Json("""{"model":"tiny","prompt":"a","max_tokens":900,"stream":true,"grammar":"root ::= [a-z ]{3000,4000}"}""") };
+        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = Json("""{"model":"tiny","prompt":"a","max_tokens":900,"stream":true,"ignore_eos":true}""") };
         using HttpResponseMessage response = await server.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, Cancelled);
         using StreamReader reader = new(await response.Content.ReadAsStreamAsync(Cancelled));
         Assert.StartsWith("data: ", await reader.ReadLineAsync(Cancelled), StringComparison.Ordinal);
@@ -430,7 +430,7 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     public async Task A_timeout_is_told_as_504_before_the_first_byte()
     {
         await using ContinualServer server = await ContinualServer.StartAsync(shared.Files.Llama, "--timeout", "0.05", "--ctx", "1024");
-        (HttpResponseMessage response, JsonElement body) = await PostAsync(server.Client, "/v1/completions", """{"model":"tiny","prompt":"a","max_tokens":1000,"grammar":"root ::= [a-z ]{3000,4000}"}""");
+        (HttpResponseMessage response, JsonElement body) = await PostAsync(server.Client, "/v1/completions", """{"model":"tiny","prompt":"a","max_tokens":1000,"ignore_eos":true}""");
         Assert.Equal((504, "timeout"), ((int)response.StatusCode, body.GetProperty("error").GetProperty("code").GetString()));
     }
 
