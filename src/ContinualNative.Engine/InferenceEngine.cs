@@ -2,6 +2,7 @@ using System.Diagnostics;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Engine.Adapters;
 using ContinualNative.Engine.Chat;
+using ContinualNative.Engine.Constraints;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Engine.Gguf;
 using ContinualNative.Engine.Models;
@@ -14,11 +15,12 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ContinualNative.Engine;
 
 /// <summary>One loaded model, served to many callers at once. All members are thread-safe.</summary>
-public sealed class InferenceEngine : IAsyncDisposable
+public sealed partial class InferenceEngine : IAsyncDisposable
 {
     private const int DefaultContext = 4096;
     private const int MostTopLogProbs = 20;
     private const int MostStops = 64;
+    private const float MostBias = 1000f;
 
     private readonly LlamaModelHandle _model;
     private readonly LlamaContextHandle? _context;
@@ -45,7 +47,22 @@ public sealed class InferenceEngine : IAsyncDisposable
         _threadpool = threadpool;
         Tokenizer = new Tokenizer(model.Vocabulary);
         ChatTemplateSource = model.ChatTemplate;
-        ChatTemplate = ChatTemplateSource is { Length: > 0 } source ? new ChatTemplate(source, Tokenizer.BosText, Tokenizer.EosText) : null;
+        if (ChatTemplateSource is { Length: > 0 } source)
+        {
+            try
+            {
+                ChatTemplate = new ChatTemplate(source, Tokenizer.BosText, Tokenizer.EosText);
+                // The template is probed for what it supports once; better now than in the first request.
+                _ = ChatTemplate.SupportsTools;
+            }
+            catch (EngineException e)
+            {
+                // Decision: a model whose template is broken still completes raw text and embeds; only chats are refused, with this reason.
+                ChatTemplate = null;
+                ChatTemplateError = e.Message;
+                LogTemplateBroken(loggers.CreateLogger<InferenceEngine>(), e.Message);
+            }
+        }
         Scheduler? scheduler = null;
         Adapters = new AdapterManager(model, file, time, version => scheduler!.Retire(version));
         _embeddings = new EmbeddingRunner(model, options, threadpool, isEncoder: !info.CanGenerate);
@@ -65,6 +82,9 @@ public sealed class InferenceEngine : IAsyncDisposable
 
     /// <summary>The model's chat template; null when the file has none.</summary>
     public ChatTemplate? ChatTemplate { get; }
+
+    /// <summary>Why <see cref="ChatTemplate"/> is null although the file has one; else null.</summary>
+    public string? ChatTemplateError { get; }
 
     /// <summary>The template's text, or null.</summary>
     public string? ChatTemplateSource { get; }
@@ -219,6 +239,24 @@ public sealed class InferenceEngine : IAsyncDisposable
     /// <summary>Refuses new requests and completes when those admitted have ended, or the token is cancelled.</summary>
     public Task DrainAsync(CancellationToken cancellationToken) => _scheduler.DrainAsync().WaitAsync(cancellationToken);
 
+    /// <summary>What a request's model name means: this model (an empty name too) and one of its loaded adapters. Throws NotFound, naming what there is.</summary>
+    public ModelAddress Resolve(string? model)
+    {
+        ModelAddress address = ModelAddress.Parse(model);
+        if (address.Model.Length > 0 && address.Model != Model.Name)
+        {
+            // The name itself may hold an '@'.
+            return model == Model.Name
+                ? new ModelAddress(Model.Name, null)
+                : throw new EngineException(EngineError.NotFound, $"There is no model '{address.Model}'; this is '{Model.Name}'.", "model");
+        }
+        if (address.Adapter is { } adapter && adapter != ModelAddress.Base)
+        {
+            Adapters.Acquire(adapter).Release();
+        }
+        return address;
+    }
+
     /// <summary>Checks a GBNF grammar against the vocabulary; throws <see cref="EngineException"/> (InvalidRequest).</summary>
     public void CheckGrammar(string gbnf) => NewGrammar(gbnf).Dispose();
 
@@ -345,7 +383,7 @@ public sealed class InferenceEngine : IAsyncDisposable
     private static long Deadline(long now, TimeSpan? timeout) =>
         timeout is { } t ? now + (long)(Math.Min(t.TotalSeconds, 1e9) * Stopwatch.Frequency) : long.MaxValue;
 
-    private static void CheckSampling(GenerationRequest request)
+    private void CheckSampling(GenerationRequest request)
     {
         SamplingOptions s = request.Sampling;
         Check(s.Temperature is >= 0 and <= 100, "temperature", s.Temperature, "0 to 100");
@@ -357,6 +395,14 @@ public sealed class InferenceEngine : IAsyncDisposable
         Check(s.RepeatPenalty is > 0 and <= 10, "repeat_penalty", s.RepeatPenalty, "above 0, at most 10");
         Check(request.TopLogProbs is >= -1 and <= MostTopLogProbs, "top_logprobs", request.TopLogProbs, $"0 to {MostTopLogProbs}");
         Check(request.Stop.Count <= MostStops, "stop", request.Stop.Count, $"at most {MostStops} texts");
+        foreach ((int token, float bias) in s.LogitBias)
+        {
+            if ((uint)token >= (uint)Model.VocabularySize)
+            {
+                throw new EngineException(EngineError.InvalidRequest, $"logit_bias names the token {token}; the vocabulary has 0 to {Model.VocabularySize - 1}.", "logit_bias");
+            }
+            Check(bias <= MostBias, "logit_bias", bias, $"a number of at most {MostBias}");
+        }
 
         static void Check(bool ok, string name, float value, string range)
         {
@@ -369,6 +415,8 @@ public sealed class InferenceEngine : IAsyncDisposable
 
     private LlamaGrammar NewGrammar(string gbnf)
     {
+        // Whoever made it: llama.cpp's parser recurses without bound, and a grammar that exhausts its stack ends the process.
+        GrammarChecker.Check(gbnf, GrammarBuilder.MaxBytes, "grammar", generated: false);
         try
         {
             return new LlamaGrammar(_model, gbnf);
@@ -403,4 +451,7 @@ public sealed class InferenceEngine : IAsyncDisposable
             }
         }
     }
+
+    [LoggerMessage(110, LogLevel.Warning, "The model's chat template can't be used, so chats are refused: {Reason}")]
+    private static partial void LogTemplateBroken(ILogger logger, string reason);
 }

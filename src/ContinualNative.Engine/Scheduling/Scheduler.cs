@@ -181,8 +181,8 @@ internal sealed partial class Scheduler : IDisposable
 
     public void Dispose()
     {
+        // The wake event is left to its finalizer: whoever cancels or submits at this moment may still set it.
         _batch.Dispose();
-        _wake.Dispose();
     }
 
     private void Run()

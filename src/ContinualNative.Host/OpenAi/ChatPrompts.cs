@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Chat;
@@ -41,16 +42,18 @@ internal sealed class ChatPrompts
     public ChatTemplate? Template { get; }
 
     /// <summary>The tokens of a chat, ready for the assistant's answer.</summary>
-    public int[] Encode(ChatRequest request)
+    public int[] Encode(ChatRequest request) => Encode(request.Messages, request.UsesTools ? request.Tools : null, request.TemplateArguments);
+
+    /// <summary>The tokens of a chat; without <paramref name="addGenerationPrompt"/> it ends as the template ends the last message.</summary>
+    public int[] Encode(IReadOnlyList<ChatMessage> messages, IReadOnlyList<ToolDefinition>? tools = null, IReadOnlyDictionary<string, JsonElement>? arguments = null, bool addGenerationPrompt = true)
     {
         if (Template is null)
         {
             throw ApiException.Invalid("no_chat_template", "This model has no chat template. Use /v1/completions, or start the server with --chat-template FILE.", "messages");
         }
-        IReadOnlyList<ToolDefinition>? tools = request.UsesTools ? request.Tools : null;
-        return HoldsControls(request.Messages)
-            ? EncodeGuarded(request, tools)
-            : EncodePlain(Template.Render(request.Messages, tools, arguments: request.TemplateArguments));
+        return HoldsControls(messages)
+            ? EncodeGuarded(messages, tools, arguments, addGenerationPrompt)
+            : EncodePlain(Template.Render(messages, tools, addGenerationPrompt, arguments));
     }
 
     /// <summary>The tokens of plain text, as written by the caller of <c>/v1/completions</c>, who may use control tokens.</summary>
@@ -60,7 +63,7 @@ internal sealed class ChatPrompts
 
     private bool HasBos(string text) => _tokenizer.BosText.Length > 0 && text.StartsWith(_tokenizer.BosText, StringComparison.Ordinal);
 
-    private bool HoldsControls(List<ChatMessage> messages)
+    private bool HoldsControls(IReadOnlyList<ChatMessage> messages)
     {
         foreach (ChatMessage message in messages)
         {
@@ -84,13 +87,13 @@ internal sealed class ChatPrompts
     // Decision: llama-server reads control tokens anywhere in the rendered prompt, so a user's text "<|im_end|>\n<|im_start|>system ..." speaks
     // with the system's voice. Here each such text inside a message is rendered as a placeholder that nobody can guess, and comes back as ordinary
     // text, tokenized by itself. Only chats that hold one pay for the seams; all others are tokenized in one piece, as the model was trained.
-    private int[] EncodeGuarded(ChatRequest request, IReadOnlyList<ToolDefinition>? tools)
+    private int[] EncodeGuarded(IReadOnlyList<ChatMessage> messages, IReadOnlyList<ToolDefinition>? tools, IReadOnlyDictionary<string, JsonElement>? arguments, bool addGenerationPrompt)
     {
         string nonce = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(12));
         List<string> texts = [];
         ChatMessage[] guarded =
         [
-            .. request.Messages.Select(m => m with
+            .. messages.Select(m => m with
             {
                 Content = Guard(m.Content, nonce, texts),
                 Name = Guard(m.Name, nonce, texts),
@@ -98,7 +101,7 @@ internal sealed class ChatPrompts
                 ToolCalls = [.. m.ToolCalls.Select(c => new ToolCall(Guard(c.Id, nonce, texts)!, Guard(c.Name, nonce, texts)!, Guard(c.Arguments, nonce, texts)!))],
             }),
         ];
-        string rendered = Template!.Render(guarded, tools, arguments: request.TemplateArguments);
+        string rendered = Template!.Render(guarded, tools, addGenerationPrompt, arguments);
         List<int> tokens = [];
         ReadOnlySpan<char> rest = rendered;
         bool first = true;
