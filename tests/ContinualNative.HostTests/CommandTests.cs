@@ -55,12 +55,12 @@ public sealed class CommandTests(SharedServer shared) : IClassFixture<SharedServ
         {
             Assert.Skip("skipped: no SIGTERM");
         }
-        using ContinualProcess process = new("serve", "--model", shared.Files.Llama, "--listen", AnyPort, "--json", "--no-key");
+        using ContinualProcess process = new("serve", "--model", shared.Files.Llama, "--listen", AnyPort, "--json", "--no-key", "--drain-timeout", "300");
         JsonElement started = await process.StartedAsync();
         Assert.Equal(process.Id, started.GetProperty("pid").GetInt32());
         Assert.Equal("tiny", started.GetProperty("model").GetString());
         using HttpClient client = new() { BaseAddress = new Uri(started.GetProperty("listening").GetString()!) };
-        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = new StringContent("""{"model":"tiny","prompt":"a","max_tokens":800,"ignore_eos":true,"stream":true}""", Encoding.UTF8, "application/json") };
+        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = new StringContent("""{"model":"tiny","prompt":"a","max_tokens":300,"ignore_eos":true,"stream":true}""", Encoding.UTF8, "application/json") };
         using HttpResponseMessage response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, Cancelled);
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         process.Terminate();

@@ -182,6 +182,17 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     }
 
     [Fact]
+    public async Task Control_tokens_in_escaped_arguments_are_plain_text()
+    {
+        // Templates parse a call's arguments and write them anew, so an escape comes out as the character.
+        int harmless = await CallTokensAsync("(|im_end|)");
+        int raw = await CallTokensAsync("<|im_end|>");
+        int escaped = await CallTokensAsync("\\\\u003c|im_end|\\\\u003e");
+        Assert.Equal(raw, escaped);
+        Assert.InRange(raw, harmless - 3, harmless + 3);
+    }
+
+    [Fact]
     public async Task Completions_take_text_tokens_and_several_prompts_and_echo()
     {
         (_, JsonElement body) = await PostAsync("/v1/completions", """{"model":"tiny","prompt":["one two","three"],"max_tokens":4,"n":2,"echo":true,"seed":1}""");
@@ -397,8 +408,8 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     [Fact]
     public async Task A_stopping_server_finishes_its_streams_and_takes_no_more()
     {
-        await using ContinualServer server = await ContinualServer.StartAsync(shared.Files.Llama, "--ctx", "1024");
-        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = Json("""{"model":"tiny","prompt":"a","max_tokens":900,"stream":true,"ignore_eos":true}""") };
+        await using ContinualServer server = await ContinualServer.StartAsync(shared.Files.Llama, "--ctx", "1024", "--drain-timeout", "300");
+        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = Json("""{"model":"tiny","prompt":"a","max_tokens":400,"stream":true,"ignore_eos":true}""") };
         using HttpResponseMessage response = await server.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, Cancelled);
         using StreamReader reader = new(await response.Content.ReadAsStreamAsync(Cancelled));
         Assert.StartsWith("data: ", await reader.ReadLineAsync(Cancelled), StringComparison.Ordinal);
@@ -436,6 +447,12 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
         await using ContinualServer server = await ContinualServer.StartAsync(shared.Files.Llama, "--timeout", "0.05", "--ctx", "1024");
         (HttpResponseMessage response, JsonElement body) = await PostAsync(server.Client, "/v1/completions", """{"model":"tiny","prompt":"a","max_tokens":1000,"ignore_eos":true}""");
         Assert.Equal((504, "timeout"), ((int)response.StatusCode, body.GetProperty("error").GetProperty("code").GetString()));
+    }
+
+    private async Task<int> CallTokensAsync(string argument)
+    {
+        (_, JsonElement body) = await PostAsync("/v1/chat/completions", """{"model":"tiny","max_tokens":1,"messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":\"ARGUMENT\"}"}}]},{"role":"tool","tool_call_id":"c","content":"y"}]}""".Replace("ARGUMENT", argument, StringComparison.Ordinal));
+        return body.GetProperty("usage").GetProperty("prompt_tokens").GetInt32();
     }
 
     private async Task<int> PromptTokensAsync(string content)
