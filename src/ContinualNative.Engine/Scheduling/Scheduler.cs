@@ -56,6 +56,7 @@ internal sealed partial class Scheduler : IDisposable
     private long _generatedTokens;
     private long _steps;
     private long _switches;
+    private long _admitted;
     private long _finished;
     private long _cancelled;
     private long _refused;
@@ -118,6 +119,7 @@ internal sealed partial class Scheduler : IDisposable
                 GeneratedTokens = Volatile.Read(ref _generatedTokens),
                 Steps = Volatile.Read(ref _steps),
                 AdapterSwitches = Volatile.Read(ref _switches),
+                Admitted = Volatile.Read(ref _admitted),
                 Finished = Volatile.Read(ref _finished),
                 Cancelled = Volatile.Read(ref _cancelled),
                 Refused = Volatile.Read(ref _refused),
@@ -140,6 +142,7 @@ internal sealed partial class Scheduler : IDisposable
                 throw new EngineException(EngineError.Overloaded, $"{_waiting.Count} requests are waiting already. Try again in a moment.");
             }
             _waiting.Add(sequence);
+            _admitted++;
         }
         _wake.Set();
     }
