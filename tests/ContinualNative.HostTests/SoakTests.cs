@@ -15,8 +15,8 @@ namespace ContinualNative.HostTests;
 public sealed class SoakTests
 {
     private const int Parallel = 8;
-    private const int Queue = 6;
-    // Half of the clients ask for up to three answers, so that the queue is full now and then.
+    private const int Queue = 12;
+    // Some ask for several answers at once, so that the queue is full now and then.
     private const int Clients = 12;
     private static readonly string[] AdapterIds = ["a", "b", "c"];
     private static readonly string[] Words = ["light", "river", "seven", "under", "green", "paper", "again", "cloud", "é", "東京", "🙂", "<|im_end|>", "\n"];
@@ -166,6 +166,10 @@ public sealed class SoakTests
                 Interlocked.Add(ref _answersRead, answers);
             }
             Count(outcome);
+            if (status == 429)
+            {
+                await Task.Delay(random.Next(10, 50), Cancelled);
+            }
         }
         catch (OperationCanceledException) when (leaves && leave.IsCancellationRequested)
         {
