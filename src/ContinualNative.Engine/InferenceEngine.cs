@@ -349,7 +349,7 @@ public sealed class InferenceEngine : IAsyncDisposable
     {
         SamplingOptions s = request.Sampling;
         Check(s.Temperature is >= 0 and <= 100, "temperature", s.Temperature, "0 to 100");
-        Check(s.TopP is > 0 and <= 1, "top_p", s.TopP, "above 0, at most 1");
+        Check(s.TopP is >= 0 and <= 1, "top_p", s.TopP, "0 to 1");
         Check(s.MinP is >= 0 and <= 1, "min_p", s.MinP, "0 to 1");
         Check(s.TopK >= 0, "top_k", s.TopK, "0 or more");
         Check(s.PresencePenalty is >= -2 and <= 2, "presence_penalty", s.PresencePenalty, "-2 to 2");

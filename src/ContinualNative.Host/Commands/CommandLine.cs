@@ -10,6 +10,8 @@ internal static class CommandLine
         ServeCommand.Create,
         KeysCommand.Create,
         EvalCommand.Create,
+        InspectCommand.Create,
+        BenchCommand.Create,
     ];
 
     /// <summary>The root command with everything under it.</summary>

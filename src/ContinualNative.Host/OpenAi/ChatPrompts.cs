@@ -12,9 +12,10 @@ namespace ContinualNative.Host.OpenAi;
 /// <summary>Chats to tokens, by the model's template or the one that the server was given. Thread-safe.</summary>
 internal sealed class ChatPrompts
 {
+    private const char Closing = '\uE001';
+
     private readonly Tokenizer _tokenizer;
     private readonly ControlTokens _controls;
-    private readonly string _bos;
 
     /// <summary>Prepares a model's prompts. Throws <see cref="EngineException"/> when <paramref name="templateSource"/> is not valid Jinja.</summary>
     /// <param name="engine">The loaded model.</param>
@@ -23,12 +24,9 @@ internal sealed class ChatPrompts
     {
         _tokenizer = engine.Tokenizer;
         _controls = new ControlTokens(_tokenizer);
-        // The beginning-of-sequence token is what an empty text becomes, where the model wants one.
-        int[] empty = _tokenizer.Encode("", addSpecial: true, parseSpecial: false);
-        _bos = empty.Length > 0 && !_tokenizer.IsEnd(empty[0]) ? Encoding.UTF8.GetString(_tokenizer.Bytes(empty[0], showSpecial: true)) : "";
         if (templateSource is not null)
         {
-            Template = new ChatTemplate(templateSource, _bos, EndText());
+            Template = new ChatTemplate(templateSource, _tokenizer.BosText, _tokenizer.EosText);
         }
         else if (engine.ChatTemplate is { } own)
         {
@@ -36,7 +34,7 @@ internal sealed class ChatPrompts
         }
         else if (_tokenizer.Encode("<|im_start|>", addSpecial: false, parseSpecial: true).Length == 1)
         {
-            Template = new ChatTemplate(ChatTemplate.Default, _bos, EndText());
+            Template = new ChatTemplate(ChatTemplate.Default, _tokenizer.BosText, _tokenizer.EosText);
         }
     }
 
@@ -63,7 +61,7 @@ internal sealed class ChatPrompts
 
     private int[] EncodePlain(string text) => _tokenizer.Encode(text, addSpecial: !HasBos(text), parseSpecial: true);
 
-    private bool HasBos(string text) => _bos.Length > 0 && text.StartsWith(_bos, StringComparison.Ordinal);
+    private bool HasBos(string text) => _tokenizer.BosText.Length > 0 && text.StartsWith(_tokenizer.BosText, StringComparison.Ordinal);
 
     private bool HoldsControls(IReadOnlyList<ChatMessage> messages)
     {
@@ -131,8 +129,6 @@ internal sealed class ChatPrompts
         }
     }
 
-    private const char Closing = '\uE001';
-
     private static string Opening(string nonce) => $"\uE000{nonce}:";
 
     private string? Guard(string? text, string nonce, List<string> texts)
@@ -150,17 +146,5 @@ internal sealed class ChatPrompts
             rest = rest[(index + length)..];
         }
         return guarded.Append(rest).ToString();
-    }
-
-    private string EndText()
-    {
-        for (int token = 0; token < _tokenizer.VocabularySize; token++)
-        {
-            if (_tokenizer.IsEnd(token))
-            {
-                return Encoding.UTF8.GetString(_tokenizer.Bytes(token, showSpecial: true));
-            }
-        }
-        return "";
     }
 }

@@ -31,6 +31,9 @@ internal abstract class GenerationFields
     /// <summary>−1: none; 0: those of the chosen tokens; n: also of the n likeliest.</summary>
     public int TopLogProbs { get; set; } = -1;
 
+    /// <summary>Go on past the model's own end, so that answers of a load test have the same length.</summary>
+    public bool IgnoreEnd { get; set; }
+
     public string? Grammar { get; set; }
 
     public List<string>? GuidedChoice { get; set; }
@@ -88,6 +91,9 @@ internal abstract class GenerationFields
                 {
                     throw ApiException.WrongValue(name, "Invalid 'route': this server has no frontier model configured; use 'local' or 'auto'.");
                 }
+                return true;
+            case "ignore_eos":
+                IgnoreEnd = JsonIn.Flag(value, name);
                 return true;
             case "grammar":
                 Grammar = JsonIn.Text(value, name);

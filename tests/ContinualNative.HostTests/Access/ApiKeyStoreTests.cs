@@ -30,6 +30,7 @@ public sealed class ApiKeyStoreTests : IDisposable
         if (OperatingSystem.IsWindows())
         {
             Assert.Skip("skipped: no file modes");
+            return;
         }
         ApiKeyStore store = new(_folder);
         store.Create();
