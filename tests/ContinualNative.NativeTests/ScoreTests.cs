@@ -97,7 +97,7 @@ public sealed class ScoreTests
     private static int[][] Encode(InferenceEngine engine) => [.. Texts.Select(t => engine.Tokenizer.Encode(t, addSpecial: true, parseSpecial: false))];
 
     private static Task<InferenceEngine> LoadAsync(string model, bool prefixCache) =>
-        InferenceEngine.LoadAsync(new EngineOptions { ModelPath = model, Parallel = 4, Threads = 2, PrefillChunk = 512, PrefixCache = prefixCache }, cancellationToken: Cancelled);
+        InferenceEngine.LoadAsync(new EngineOptions { ModelPath = model, Parallel = 4, Threads = 2, PrefillChunk = 512, PrefixCache = prefixCache, ThreadPoll = 0 }, cancellationToken: Cancelled);
 
     /// <summary>Alone, then with the prefixes in the cache, then all at once beside running answers; gives the mean loss.</summary>
     private static async Task<double> CompareAsync(InferenceEngine alone, InferenceEngine engine, PlainDecode plain, int[][] tokens, string? adapter)

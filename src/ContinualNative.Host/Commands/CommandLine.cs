@@ -10,6 +10,7 @@ internal static class CommandLine
         ServeCommand.Create,
         KeysCommand.Create,
         EvalCommand.Create,
+        ChatCommand.Create,
         InspectCommand.Create,
         BenchCommand.Create,
     ];
@@ -29,9 +30,9 @@ internal static class CommandLine
     public static async Task<int> RunAsync(string[] args)
     {
         ParseResult parsed = Root().Parse(args);
-        // The server handles signals itself: the first drains, the second stops.
+        // These handle signals themselves: the server drains at the first, a chat stops its answer.
         InvocationConfiguration configuration = new();
-        if (parsed.CommandResult.Command.Name == "serve")
+        if (parsed.CommandResult.Command.Name is "serve" or "chat")
         {
             configuration.ProcessTerminationTimeout = null;
         }
