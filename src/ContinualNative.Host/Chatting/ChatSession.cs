@@ -198,7 +198,9 @@ internal sealed class ChatSession
         ChatSettings settings = _settings.Seed is { } seed ? _settings with { Seed = unchecked(seed + (ulong)_retries) } : _settings;
         while (true)
         {
+            // A model in this process says at once that it has no template, a server at its first answer.
             bool last = !HasOlderTurns();
+            SayRaw();
             try
             {
                 await foreach (string text in _backend.AnswerAsync(Messages, settings, spacious: !last, stats, cancellationToken))

@@ -11,6 +11,7 @@ internal static class CommandLine
         KeysCommand.Create,
         EvalCommand.Create,
         ChatCommand.Create,
+        DoctorCommand.Create,
         InspectCommand.Create,
         BenchCommand.Create,
     ];
