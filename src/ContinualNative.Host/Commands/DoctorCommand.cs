@@ -43,7 +43,7 @@ internal static class DoctorCommand
         else
         {
             int warnings = all.Count(static f => f.Severity == Severity.Warning);
-            Console.Out.WriteLine(healthy ? $"\nThis machine can serve{(warnings > 0 ? $"; {warnings} warnings" : "")}." : $"\nThis machine can't serve{(model is null ? "" : " this model")} yet: see the problems above.");
+            Console.Out.WriteLine(healthy ? $"\nThis machine can serve{(warnings > 0 ? $"; {warnings} {(warnings == 1 ? "warning" : "warnings")}" : "")}." : $"\nThis machine can't serve{(model is null ? "" : " this model")} yet: see the problems above.");
         }
         return healthy ? ExitCodes.Ok : ExitCodes.Failed;
     }
