@@ -6,7 +6,7 @@ namespace ContinualNative.NativeTests.Robustness;
 /// <summary>Draws against the exact distribution, computed here in double precision by sorting the whole row. Seeds are fixed: a failure repeats.</summary>
 public sealed class SamplingTests
 {
-    private const int Draws = 60_000;
+    private const int Draws = 12_000;
 
     public static TheoryData<string, SamplingOptions> Cases => new()
     {
@@ -127,13 +127,14 @@ public sealed class SamplingTests
         Assert.InRange(exact.Count(static p => p > 0), 70_000, 80_000);
         SamplerScratch scratch = new();
         using TokenSampler sampler = new(options, null, 1);
+        float edge = logits.Order().ElementAt(logits.Length / 2);
         HashSet<int> seen = [];
         for (int i = 0; i < 40; i++)
         {
             int token = sampler.Next([.. logits], LogitStatistics.Of(logits), scratch, out _);
             seen.Add(token);
             // On the edge, the order of two tokens whose weights differ by less than a float can tell is free.
-            Assert.True(exact[token] > 0 || logits[token] > logits.Order().ElementAt(logits.Length / 2) - 1e-4);
+            Assert.True(exact[token] > 0 || logits[token] > edge - 1e-4);
         }
         Assert.True(seen.Count > 35);
     }
