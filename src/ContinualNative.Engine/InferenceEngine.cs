@@ -15,7 +15,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ContinualNative.Engine;
 
 /// <summary>One loaded model, served to many callers at once. All members are thread-safe.</summary>
-public sealed class InferenceEngine : IAsyncDisposable
+public sealed partial class InferenceEngine : IAsyncDisposable
 {
     private const int DefaultContext = 4096;
     private const int MostTopLogProbs = 20;
@@ -47,7 +47,22 @@ public sealed class InferenceEngine : IAsyncDisposable
         _threadpool = threadpool;
         Tokenizer = new Tokenizer(model.Vocabulary);
         ChatTemplateSource = model.ChatTemplate;
-        ChatTemplate = ChatTemplateSource is { Length: > 0 } source ? new ChatTemplate(source, Tokenizer.BosText, Tokenizer.EosText) : null;
+        if (ChatTemplateSource is { Length: > 0 } source)
+        {
+            try
+            {
+                ChatTemplate = new ChatTemplate(source, Tokenizer.BosText, Tokenizer.EosText);
+                // The template is probed for what it supports once; better now than in the first request.
+                _ = ChatTemplate.SupportsTools;
+            }
+            catch (EngineException e)
+            {
+                // Decision: a model whose template is broken still completes raw text and embeds; only chats are refused, with this reason.
+                ChatTemplate = null;
+                ChatTemplateError = e.Message;
+                LogTemplateBroken(loggers.CreateLogger<InferenceEngine>(), e.Message);
+            }
+        }
         Scheduler? scheduler = null;
         Adapters = new AdapterManager(model, file, time, version => scheduler!.Retire(version));
         _embeddings = new EmbeddingRunner(model, options, threadpool, isEncoder: !info.CanGenerate);
@@ -67,6 +82,9 @@ public sealed class InferenceEngine : IAsyncDisposable
 
     /// <summary>The model's chat template; null when the file has none.</summary>
     public ChatTemplate? ChatTemplate { get; }
+
+    /// <summary>Why <see cref="ChatTemplate"/> is null although the file has one; else null.</summary>
+    public string? ChatTemplateError { get; }
 
     /// <summary>The template's text, or null.</summary>
     public string? ChatTemplateSource { get; }
@@ -291,6 +309,7 @@ public sealed class InferenceEngine : IAsyncDisposable
                     MaxOutputs = maxOutputs,
                     BatchTokens = resolved.BatchTokens,
                     Threads = resolved.Threads,
+                    ExactAttention = resolved.ExactAttention,
                 },
                 threadpool);
             ModelInfo info = new()
@@ -433,4 +452,7 @@ public sealed class InferenceEngine : IAsyncDisposable
             }
         }
     }
+
+    [LoggerMessage(110, LogLevel.Warning, "The model's chat template can't be used, so chats are refused: {Reason}")]
+    private static partial void LogTemplateBroken(ILogger logger, string reason);
 }

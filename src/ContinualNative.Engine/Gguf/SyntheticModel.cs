@@ -112,20 +112,23 @@ public static class SyntheticModel
         float logits = LogitDeviation * inner;
         // With tied embeddings a token's own row is in the residual stream and would make it its own likeliest successor. Each layer adds
         // vectors of about unit length per element, so that the embedding, much smaller, does not decide.
-        builder.Matrix("token_embd.weight", shape.Width, vocabulary, shape.TiedEmbeddings ? logits : 0.5f, quiet: shape.TiedEmbeddings);
+        builder.Matrix("token_embd.weight", shape.Width, vocabulary, shape.TiedEmbeddings ? logits : 1.5f, quiet: shape.TiedEmbeddings);
         builder.Norm("output_norm.weight", shape.Width);
         if (!shape.TiedEmbeddings)
         {
             builder.Matrix("output.weight", shape.Width, vocabulary, logits, quiet: true);
         }
+        // Scores with a deviation above 1 pick out some earlier tokens rather than averaging all. Larger factors make the text more varied, but
+        // amplify rounding: a decode in another batch shape then chooses another token sooner. Tied embeddings need more of it.
+        float sharpness = shape.TiedEmbeddings ? 1.7f : 1.2f;
+        float feed = (shape.TiedEmbeddings ? 1.5f : 1.2f) * inner;
         int keys = shape.KvHeads * shape.HeadWidth;
         for (int layer = 0; layer < shape.Layers; layer++)
         {
             string prefix = $"blk.{layer}.";
             builder.Norm(prefix + "attn_norm.weight", shape.Width);
-            // Scores with a deviation of about 3 pick out a few earlier tokens rather than averaging all.
-            builder.Matrix(prefix + "attn_q.weight", shape.Width, shape.Width, 1.7f * inner);
-            builder.Matrix(prefix + "attn_k.weight", shape.Width, keys, 1.7f * inner);
+            builder.Matrix(prefix + "attn_q.weight", shape.Width, shape.Width, sharpness * inner);
+            builder.Matrix(prefix + "attn_k.weight", shape.Width, keys, sharpness * inner);
             builder.Matrix(prefix + "attn_v.weight", shape.Width, keys, inner);
             if (shape.Architecture == "qwen2")
             {
@@ -135,13 +138,13 @@ public static class SyntheticModel
             }
             if (shape.Architecture == "qwen3")
             {
-                builder.Norm(prefix + "attn_q_norm.weight", shape.HeadWidth, 1.7f);
-                builder.Norm(prefix + "attn_k_norm.weight", shape.HeadWidth, 1.7f);
+                builder.Norm(prefix + "attn_q_norm.weight", shape.HeadWidth, sharpness);
+                builder.Norm(prefix + "attn_k_norm.weight", shape.HeadWidth, sharpness);
             }
             builder.Matrix(prefix + "attn_output.weight", shape.Width, shape.Width, 2f * inner);
             builder.Norm(prefix + "ffn_norm.weight", shape.Width);
-            builder.Matrix(prefix + "ffn_gate.weight", shape.Width, shape.FeedForward, 1.5f * inner);
-            builder.Matrix(prefix + "ffn_up.weight", shape.Width, shape.FeedForward, 1.5f * inner);
+            builder.Matrix(prefix + "ffn_gate.weight", shape.Width, shape.FeedForward, feed);
+            builder.Matrix(prefix + "ffn_up.weight", shape.Width, shape.FeedForward, feed);
             builder.Matrix(prefix + "ffn_down.weight", shape.FeedForward, shape.Width, 1f / MathF.Sqrt(shape.FeedForward));
         }
     }

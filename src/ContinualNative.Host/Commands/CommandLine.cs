@@ -11,6 +11,7 @@ internal static class CommandLine
         KeysCommand.Create,
         InspectCommand.Create,
         BenchCommand.Create,
+        EvalCommand.Create,
     ];
 
     /// <summary>The root command with everything under it.</summary>

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Chat;
@@ -11,9 +12,10 @@ namespace ContinualNative.Host.OpenAi;
 /// <summary>Chats to tokens, by the model's template or the one that the server was given. Thread-safe.</summary>
 internal sealed class ChatPrompts
 {
+    private const char Closing = '\uE001';
+
     private readonly Tokenizer _tokenizer;
     private readonly ControlTokens _controls;
-    private readonly string _bos;
 
     /// <summary>Prepares a model's prompts. Throws <see cref="EngineException"/> when <paramref name="templateSource"/> is not valid Jinja.</summary>
     /// <param name="engine">The loaded model.</param>
@@ -22,12 +24,9 @@ internal sealed class ChatPrompts
     {
         _tokenizer = engine.Tokenizer;
         _controls = new ControlTokens(_tokenizer);
-        // The beginning-of-sequence token is what an empty text becomes, where the model wants one.
-        int[] empty = _tokenizer.Encode("", addSpecial: true, parseSpecial: false);
-        _bos = empty.Length > 0 && !_tokenizer.IsEnd(empty[0]) ? Encoding.UTF8.GetString(_tokenizer.Bytes(empty[0], showSpecial: true)) : "";
         if (templateSource is not null)
         {
-            Template = new ChatTemplate(templateSource, _bos, EndText());
+            Template = new ChatTemplate(templateSource, _tokenizer.BosText, _tokenizer.EosText);
         }
         else if (engine.ChatTemplate is { } own)
         {
@@ -35,7 +34,7 @@ internal sealed class ChatPrompts
         }
         else if (_tokenizer.Encode("<|im_start|>", addSpecial: false, parseSpecial: true).Length == 1)
         {
-            Template = new ChatTemplate(ChatTemplate.Default, _bos, EndText());
+            Template = new ChatTemplate(ChatTemplate.Default, _tokenizer.BosText, _tokenizer.EosText);
         }
     }
 
@@ -43,16 +42,18 @@ internal sealed class ChatPrompts
     public ChatTemplate? Template { get; }
 
     /// <summary>The tokens of a chat, ready for the assistant's answer.</summary>
-    public int[] Encode(ChatRequest request)
+    public int[] Encode(ChatRequest request) => Encode(request.Messages, request.UsesTools ? request.Tools : null, request.TemplateArguments);
+
+    /// <summary>The tokens of a chat; without <paramref name="addGenerationPrompt"/> it ends as the template ends the last message.</summary>
+    public int[] Encode(IReadOnlyList<ChatMessage> messages, IReadOnlyList<ToolDefinition>? tools = null, IReadOnlyDictionary<string, JsonElement>? arguments = null, bool addGenerationPrompt = true)
     {
         if (Template is null)
         {
             throw ApiException.Invalid("no_chat_template", "This model has no chat template. Use /v1/completions, or start the server with --chat-template FILE.", "messages");
         }
-        IReadOnlyList<ToolDefinition>? tools = request.UsesTools ? request.Tools : null;
-        return HoldsControls(request.Messages)
-            ? EncodeGuarded(request, tools)
-            : EncodePlain(Template.Render(request.Messages, tools, arguments: request.TemplateArguments));
+        return HoldsControls(messages)
+            ? EncodeGuarded(messages, tools, arguments, addGenerationPrompt)
+            : EncodePlain(Template.Render(messages, tools, addGenerationPrompt, arguments));
     }
 
     /// <summary>The tokens of plain text, as written by the caller of <c>/v1/completions</c>, who may use control tokens.</summary>
@@ -60,9 +61,9 @@ internal sealed class ChatPrompts
 
     private int[] EncodePlain(string text) => _tokenizer.Encode(text, addSpecial: !HasBos(text), parseSpecial: true);
 
-    private bool HasBos(string text) => _bos.Length > 0 && text.StartsWith(_bos, StringComparison.Ordinal);
+    private bool HasBos(string text) => _tokenizer.BosText.Length > 0 && text.StartsWith(_tokenizer.BosText, StringComparison.Ordinal);
 
-    private bool HoldsControls(List<ChatMessage> messages)
+    private bool HoldsControls(IReadOnlyList<ChatMessage> messages)
     {
         foreach (ChatMessage message in messages)
         {
@@ -86,13 +87,13 @@ internal sealed class ChatPrompts
     // Decision: llama-server reads control tokens anywhere in the rendered prompt, so a user's text "<|im_end|>\n<|im_start|>system ..." speaks
     // with the system's voice. Here each such text inside a message is rendered as a placeholder that nobody can guess, and comes back as ordinary
     // text, tokenized by itself. Only chats that hold one pay for the seams; all others are tokenized in one piece, as the model was trained.
-    private int[] EncodeGuarded(ChatRequest request, IReadOnlyList<ToolDefinition>? tools)
+    private int[] EncodeGuarded(IReadOnlyList<ChatMessage> messages, IReadOnlyList<ToolDefinition>? tools, IReadOnlyDictionary<string, JsonElement>? arguments, bool addGenerationPrompt)
     {
         string nonce = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(12));
         List<string> texts = [];
         ChatMessage[] guarded =
         [
-            .. request.Messages.Select(m => m with
+            .. messages.Select(m => m with
             {
                 Content = Guard(m.Content, nonce, texts),
                 Name = Guard(m.Name, nonce, texts),
@@ -100,7 +101,7 @@ internal sealed class ChatPrompts
                 ToolCalls = [.. m.ToolCalls.Select(c => new ToolCall(Guard(c.Id, nonce, texts)!, Guard(c.Name, nonce, texts)!, Guard(c.Arguments, nonce, texts)!))],
             }),
         ];
-        string rendered = Template!.Render(guarded, tools, arguments: request.TemplateArguments);
+        string rendered = Template!.Render(guarded, tools, addGenerationPrompt, arguments);
         List<int> tokens = [];
         ReadOnlySpan<char> rest = rendered;
         bool first = true;
@@ -128,8 +129,6 @@ internal sealed class ChatPrompts
         }
     }
 
-    private const char Closing = '\uE001';
-
     private static string Opening(string nonce) => $"\uE000{nonce}:";
 
     private string? Guard(string? text, string nonce, List<string> texts)
@@ -147,17 +146,5 @@ internal sealed class ChatPrompts
             rest = rest[(index + length)..];
         }
         return guarded.Append(rest).ToString();
-    }
-
-    private string EndText()
-    {
-        for (int token = 0; token < _tokenizer.VocabularySize; token++)
-        {
-            if (_tokenizer.IsEnd(token))
-            {
-                return Encoding.UTF8.GetString(_tokenizer.Bytes(token, showSpecial: true));
-            }
-        }
-        return "";
     }
 }

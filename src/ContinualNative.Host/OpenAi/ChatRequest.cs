@@ -198,7 +198,7 @@ internal sealed class ChatRequest : GenerationFields
     }
 
     private static bool IsKnown(string name) => name is "model" or "n" or "stream" or "stream_options" or "temperature" or "top_p" or "top_k" or "min_p"
-        or "presence_penalty" or "frequency_penalty" or "repeat_penalty" or "seed" or "logit_bias" or "stop" or "route" or "grammar" or "guided_choice"
+        or "presence_penalty" or "frequency_penalty" or "repeat_penalty" or "seed" or "logit_bias" or "stop" or "route" or "grammar" or "guided_choice" or "ignore_eos"
         or "user" or "safety_identifier" or "prompt_cache_key" or "prompt_cache_retention" or "metadata" or "max_tokens" or "max_completion_tokens"
         or "logprobs" or "top_logprobs" or "response_format" or "tools" or "tool_choice" or "parallel_tool_calls" or "chat_template_kwargs" or "store"
         or "service_tier" or "modalities" or "reasoning_effort" or "functions" or "function_call" or "audio" or "prediction" or "verbosity"

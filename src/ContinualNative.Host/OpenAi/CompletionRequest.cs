@@ -148,6 +148,6 @@ internal sealed class CompletionRequest : GenerationFields
     }
 
     private static bool IsKnown(string name) => name is "model" or "n" or "stream" or "stream_options" or "temperature" or "top_p" or "top_k" or "min_p"
-        or "presence_penalty" or "frequency_penalty" or "repeat_penalty" or "seed" or "logit_bias" or "stop" or "route" or "grammar" or "guided_choice"
+        or "presence_penalty" or "frequency_penalty" or "repeat_penalty" or "seed" or "logit_bias" or "stop" or "route" or "grammar" or "guided_choice" or "ignore_eos"
         or "user" or "safety_identifier" or "prompt_cache_key" or "prompt_cache_retention" or "metadata" or "max_tokens" or "logprobs" or "echo" or "best_of" or "suffix";
 }

@@ -18,7 +18,7 @@ internal sealed class ControlTokens
         List<string> texts = [];
         for (int token = 0; token < tokenizer.VocabularySize; token++)
         {
-            if (tokenizer.Bytes(token).IsEmpty)
+            if (tokenizer.IsControl(token))
             {
                 string text = Encoding.UTF8.GetString(tokenizer.Bytes(token, showSpecial: true));
                 if (text.Length > 1 && !string.IsNullOrWhiteSpace(text))

@@ -55,9 +55,10 @@ internal static class Embeddings
         {
             throw ApiException.WrongValue(param, $"Invalid '{param}': {tokens[bad]} is no token of this model, which has {info.VocabularySize}.");
         }
-        return tokens.Length <= info.ContextLength
+        int most = model.Engine.MaxEmbeddingTokens;
+        return tokens.Length <= most
             ? tokens
-            : throw ApiException.Invalid("context_length_exceeded", $"Input {i} has {tokens.Length} tokens, and this server's context holds {info.ContextLength}. Shorten it, or start the server with a larger --ctx.", param);
+            : throw ApiException.Invalid("context_length_exceeded", $"Input {i} has {tokens.Length} tokens, and an embedding takes at most {most}. Split it.", param);
     }
 
     private static void Write(Utf8JsonWriter json, float[][] vectors, bool base64, string model, int tokens)

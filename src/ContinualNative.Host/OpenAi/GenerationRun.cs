@@ -81,7 +81,16 @@ internal sealed class GenerationRun : IDisposable
     /// <summary>Completes when the first answer runs; what the response calls its model, and the adapter.</summary>
     public async Task<(string Model, string Adapter)> AdmittedAsync()
     {
-        string adapter = await _answers[0].Admitted.WaitAsync(Cancelled);
+        string adapter;
+        try
+        {
+            adapter = await _answers[0].Admitted.WaitAsync(Cancelled);
+        }
+        catch (EngineException) when (Cancelled.IsCancellationRequested)
+        {
+            // The engine tells of an answer that ended; why it ended is known here.
+            throw new OperationCanceledException(Cancelled);
+        }
         // The bare model under its plain name, unless it was asked for by address or stands beside adapters that would answer otherwise.
         string name = Model.Engine.Model.Name;
         return (adapter == ModelAddress.Base && _address.Adapter is null ? name : new ModelAddress(name, adapter).ToString(), adapter);

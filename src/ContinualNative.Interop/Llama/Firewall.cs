@@ -35,11 +35,14 @@ internal static unsafe partial class Firewall
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)] private static partial int cn_guard_quantize(nint function, string input, string output, LlamaQuantizeParams* parameters, uint* result);
     [LibraryImport(Library)] private static partial int cn_guard_set_adapters(nint function, LlamaContextHandle context, nint* adapters, ulong count, float* scales, int* result);
 
+    [LibraryImport(Library)] private static partial int cn_guard_token_to_piece(nint function, nint vocab, int token, byte* buffer, int capacity, int skipSpaces, int special, int* result);
+
     private static readonly nint DecodeFunction = LlamaLibrary.Export("llama_decode");
     private static readonly nint SamplerAcceptFunction = LlamaLibrary.Export("llama_sampler_accept");
     private static readonly nint SamplerApplyFunction = LlamaLibrary.Export("llama_sampler_apply");
     private static readonly nint InitGrammarFunction = LlamaLibrary.Export("llama_sampler_init_grammar");
     private static readonly nint TokenizeFunction = LlamaLibrary.Export("llama_tokenize");
+    private static readonly nint TokenToPieceFunction = LlamaLibrary.Export("llama_token_to_piece");
     private static readonly nint AdapterFromPathFunction = LlamaLibrary.Export("llama_adapter_lora_init");
     private static readonly nint AdapterFromFileFunction = LlamaLibrary.Export("llama_adapter_lora_init_from_file_ptr");
     private static readonly nint ModelLoadFunction = LlamaLibrary.Export("llama_model_load_from_file");
@@ -77,6 +80,16 @@ internal static unsafe partial class Firewall
         {
             byte none = 0;
             Check("llama_tokenize", cn_guard_tokenize(TokenizeFunction, vocab, p is null ? &none : p, text.Length, t, tokens.Length, addSpecial ? 1 : 0, parseSpecial ? 1 : 0, &result));
+        }
+        return result;
+    }
+
+    internal static int TokenToPiece(nint vocab, int token, Span<byte> buffer, bool special)
+    {
+        int result;
+        fixed (byte* p = buffer)
+        {
+            Check("llama_token_to_piece", cn_guard_token_to_piece(TokenToPieceFunction, vocab, token, p, buffer.Length, 0, special ? 1 : 0, &result));
         }
         return result;
     }

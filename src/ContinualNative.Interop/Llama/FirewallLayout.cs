@@ -29,8 +29,11 @@ internal static unsafe partial class FirewallLayout
     internal static int LoadedVersion()
     {
         LlamaLibrary.EnsureLoaded();
-        return cn_version();
+        return Version();
     }
+
+    /// <summary>The same while the libraries are still being loaded.</summary>
+    internal static int Version() => cn_version();
 
     /// <summary>Size of the structure in bytes, and its fields in order.</summary>
     internal static (int Size, IReadOnlyList<Field> Fields) Of(Structure structure)

@@ -140,6 +140,11 @@ public static unsafe class LlamaLibrary
             throw new LlamaLibraryException(
                 $"The llama.cpp at '{directory}' lacks a function of release {PinnedVersion} ({e.Message}). Set {DirectoryVariable} to a folder with llama.cpp {PinnedVersion}.", e);
         }
+        if (FirewallLayout.Version() is var version && version != FirewallLayout.InterfaceVersion)
+        {
+            throw new LlamaLibraryException(
+                $"libcontinual_native beside the program speaks version {version} of its interface, and this build needs {FirewallLayout.InterfaceVersion}. Build the project again.");
+        }
         LlamaLog.Install();
         LlamaNative.ggml_backend_load_all_from_path(directory);
         LlamaNative.llama_backend_init();

@@ -83,7 +83,6 @@ internal static unsafe partial class LlamaNative
     [LibraryImport(Llama)] internal static partial int llama_vocab_eos(nint vocab);
     [LibraryImport(Llama)] internal static partial int llama_vocab_eot(nint vocab);
     [LibraryImport(Llama)] internal static partial byte llama_vocab_get_add_bos(nint vocab);
-    [LibraryImport(Llama)] internal static partial int llama_token_to_piece(nint vocab, int token, byte* buffer, int length, int leftStrip, byte special);
     [LibraryImport(Llama)] internal static partial int llama_detokenize(nint vocab, int* tokens, int count, byte* text, int capacity, byte removeSpecial, byte unparseSpecial);
 
     // Adapters
@@ -92,7 +91,6 @@ internal static unsafe partial class LlamaNative
 
     // Samplers: grammar only; everything else is sampled in managed code.
     [LibraryImport(Llama)] internal static partial void llama_sampler_free(nint sampler);
-    [LibraryImport(Llama)] internal static partial nint llama_sampler_clone(nint sampler);
 
     // libc: an adapter in memory becomes a FILE.
     [LibraryImport("libc")] internal static partial nint fmemopen(byte* buffer, nuint size, byte* mode);

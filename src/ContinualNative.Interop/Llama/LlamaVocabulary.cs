@@ -56,20 +56,13 @@ public sealed unsafe class LlamaVocabulary
     {
         Checked(token);
         Span<byte> buffer = stackalloc byte[128];
-        int length;
-        fixed (byte* p = buffer)
-        {
-            length = LlamaNative.llama_token_to_piece(Address, token, p, buffer.Length, 0, special ? (byte)1 : (byte)0);
-        }
+        int length = Firewall.TokenToPiece(Address, token, buffer, special);
         if (length >= 0)
         {
             return buffer[..length].ToArray();
         }
         byte[] large = new byte[-length];
-        fixed (byte* p = large)
-        {
-            length = LlamaNative.llama_token_to_piece(Address, token, p, large.Length, 0, special ? (byte)1 : (byte)0);
-        }
+        length = Firewall.TokenToPiece(Address, token, large, special);
         return length == large.Length ? large : large[..Math.Max(0, length)];
     }
 

@@ -1,0 +1,75 @@
+using System.Text.Json;
+using ContinualNative.Core.Evaluation;
+using ContinualNative.Engine;
+using ContinualNative.Host.Serving;
+using ContinualNative.Interop.Llama;
+
+namespace ContinualNative.Host.Commands;
+
+/// <summary>What commands share: errors as one line, JSON as one object.</summary>
+internal static class CommandRun
+{
+    /// <summary>Runs a command; every failure becomes one line on standard error and an exit code.</summary>
+    public static async Task<int> GuardAsync(string command, Func<Task<int>> run)
+    {
+        try
+        {
+            return await run();
+        }
+        catch (OperationCanceledException)
+        {
+            return Fail(command, "interrupted.", ExitCodes.Failed);
+        }
+        catch (Exception e) when (e is SettingException or ExampleFormatException || e is EngineException { Error: not (EngineError.Internal or EngineError.ShuttingDown or EngineError.Overloaded or EngineError.Timeout) })
+        {
+            return Fail(command, e.Message, ExitCodes.BadInput);
+        }
+        catch (Exception e) when (e is EngineException or LlamaException or LlamaLibraryException or IOException or UnauthorizedAccessException or HttpRequestException)
+        {
+            return Fail(command, e.Message, ExitCodes.Failed);
+        }
+    }
+
+    /// <summary>Tells of a failure.</summary>
+    public static int Fail(string command, string message, int exit)
+    {
+        Console.Error.WriteLine($"continual {command}: {message.ReplaceLineEndings(" ")}");
+        return exit;
+    }
+
+    /// <summary>One JSON object on standard output.</summary>
+    public static void WriteJson(Action<Utf8JsonWriter> write)
+    {
+        using Stream output = Console.OpenStandardOutput();
+        using (Utf8JsonWriter json = new(output))
+        {
+            json.WriteStartObject();
+            write(json);
+            json.WriteEndObject();
+        }
+        output.WriteByte((byte)'\n');
+    }
+
+    /// <summary>A number, or null where JSON has none for it.</summary>
+    public static void WriteFinite(this Utf8JsonWriter json, string name, double value)
+    {
+        if (double.IsFinite(value))
+        {
+            json.WriteNumber(name, value);
+        }
+        else
+        {
+            json.WriteNull(name);
+        }
+    }
+
+    /// <summary>Loads a model, with progress.</summary>
+    public static Task<InferenceEngine> LoadAsync(ServeOptions options, CancellationToken cancellationToken) =>
+        ConsoleProgress.RunAsync("loading the model", "%", 100, progress =>
+            InferenceEngine.LoadAsync(options.ToEngine(), progress: new Percent(progress), cancellationToken: cancellationToken));
+
+    private sealed class Percent(IProgress<double> progress) : IProgress<float>
+    {
+        public void Report(float value) => progress.Report(value * 100);
+    }
+}
