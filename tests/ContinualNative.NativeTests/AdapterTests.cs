@@ -24,8 +24,8 @@ public sealed class AdapterTests
             string merged = Path.Combine(folder, "merged.gguf");
             TestAdapter.Write(adapter, options, rank: 8, alpha: 16, seed: 9, scale: 0.5f);
             TestAdapter.Merge(model, adapter, merged);
-            await using InferenceEngine with = await TestEngine.LoadAsync(model, threads: 1);
-            await using InferenceEngine into = await TestEngine.LoadAsync(merged, threads: 1);
+            await using InferenceEngine with = await TestEngine.LoadAsync(model);
+            await using InferenceEngine into = await TestEngine.LoadAsync(merged);
             await with.Adapters.LoadAsync("tuned", adapter, Token);
             int[] tokens = with.Tokenizer.Encode("The quick brown fox jumps over the lazy dog and then it sleeps.", addSpecial: true, parseSpecial: false);
 
@@ -47,7 +47,7 @@ public sealed class AdapterTests
     public async Task A_running_stream_keeps_its_adapter_when_another_is_promoted_and_its_own_unloaded()
     {
         TestModelOptions options = new() { Seed = 4 };
-        await using InferenceEngine engine = await TestEngine.LoadAsync(TestModel.Get(options), threads: 1);
+        await using InferenceEngine engine = await TestEngine.LoadAsync(TestModel.Get(options));
         await engine.Adapters.LoadAsync("old", TestAdapter.ToBytes(options, seed: 1), Token);
         await engine.Adapters.LoadAsync("new", TestAdapter.ToBytes(options, seed: 2), Token);
         int[] prompt = engine.Tokenizer.Encode("Once upon a time", addSpecial: true, parseSpecial: false);
@@ -74,7 +74,7 @@ public sealed class AdapterTests
     public async Task The_champion_can_not_be_unloaded_and_ids_are_unique()
     {
         TestModelOptions options = new() { Seed = 4 };
-        await using InferenceEngine engine = await TestEngine.LoadAsync(TestModel.Get(options), threads: 1);
+        await using InferenceEngine engine = await TestEngine.LoadAsync(TestModel.Get(options));
         await engine.Adapters.LoadAsync("one", TestAdapter.ToBytes(options, seed: 1), Token);
         engine.Adapters.Promote("one");
 
