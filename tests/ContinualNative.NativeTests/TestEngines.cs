@@ -23,7 +23,7 @@ internal static class TestEngines
     public static Task<InferenceEngine> LoadFileAsync(string path, Func<EngineOptions, EngineOptions>? change = null)
     {
         // One thread: the machines that run tests are busy, and spinning threads make each other wait.
-        EngineOptions options = new() { ModelPath = path, ModelName = "test", Threads = 1, ThreadPoll = 0 };
+        EngineOptions options = new() { ModelPath = path, ModelName = "test", Threads = 1, ThreadPoll = 0, ExactAttention = true };
         return InferenceEngine.LoadAsync(change is null ? options : change(options), cancellationToken: Cancel);
     }
 

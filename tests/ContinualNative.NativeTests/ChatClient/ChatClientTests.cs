@@ -110,21 +110,20 @@ public sealed class ChatClientTests
     {
         await using InferenceEngine engine = await TestEngines.LoadAsync("qwen2");
         using ContinualChatClient client = new(engine);
-        int most = 0;
-        for (int seed = 0; seed < 6; seed++)
+        // The end is unlikely, but possible where nothing else is: after the last call that the grammar knows.
+        Dictionary<int, float> unlikelyEnd = Forbidden(engine).ToDictionary(static p => p.Key, static _ => -50f);
+        for (int seed = 0; seed < 3; seed++)
         {
-            ChatOptions options = new() { Tools = [Weather], ToolMode = ChatToolMode.RequireAny, MaxOutputTokens = 900, Seed = seed };
+            ChatOptions options = new() { Tools = [Weather], ToolMode = ChatToolMode.RequireAny, Seed = seed, AdditionalProperties = new() { ["logit_bias"] = unlikelyEnd } };
             List<FunctionCallContent> several = Calls(await client.GetResponseAsync(Hello, options, Cancel));
             options.AllowMultipleToolCalls = false;
             List<FunctionCallContent> one = Calls(await client.GetResponseAsync(Hello, options, Cancel));
 
-            Assert.NotEmpty(several);
+            Assert.InRange(several.Count, 2, ToolGrammar.MaxCalls);
             Assert.Single(one);
             Assert.All(several.Concat(one), CheckWeather);
             Assert.Equal(several.Count, several.Select(static c => c.CallId).Distinct().Count());
-            most = Math.Max(most, several.Count);
         }
-        Assert.True(most > 1, "No answer held several calls, so this test has shown nothing.");
     }
 
     [Fact]
@@ -216,21 +215,21 @@ public sealed class ChatClientTests
     {
         await using InferenceEngine engine = await TestEngines.LoadAsync("qwen2");
         Recorder recorder = new(new ContinualChatClient(engine));
-        List<string> cities = [];
-        AIFunction function = AIFunctionFactory.Create((string city) => { cities.Add(city); return new { city, sky = "blue" }; }, "look_up", "Looks up a city.");
+        List<bool> asked = [];
+        AIFunction function = AIFunctionFactory.Create((bool detailed) => { asked.Add(detailed); return new { detailed, sky = "blue" }; }, "look_up", "Looks at the sky.");
         using IChatClient client = new ChatClientBuilder(recorder).UseFunctionInvocation(configure: static f => f.MaximumIterationsPerRequest = 1).Build();
 
         ChatResponse answer = await client.GetResponseAsync(Hello, new ChatOptions { Tools = [function], ToolMode = ChatToolMode.RequireSpecific("look_up"), Seed = 5, MaxOutputTokens = 400, AllowMultipleToolCalls = false }, Cancel);
 
-        Assert.Single(cities);
+        Assert.Single(asked);
         // Round two saw the call and its result; the template wrote them into the prompt.
         Assert.Equal(2, recorder.Requests.Count);
         (IReadOnlyList<ChatMessage> messages, ChatOptions? options) = recorder.Requests[1];
         Assert.Contains(messages, static m => m.Role == ChatRole.Tool);
         PreparedChat prepared = new ChatPromptBuilder(engine).Prepare(ChatRequestReader.Prompt(messages, options));
         string prompt = engine.Tokenizer.Decode(prepared.Tokens, showSpecial: true);
-        Assert.Contains("<tool_call>\n{\"name\": \"look_up\", \"arguments\": {\"city\": ", prompt, StringComparison.Ordinal);
-        Assert.Contains("<|im_start|>user\n<tool_response>\n{\"city\":", prompt, StringComparison.Ordinal);
+        Assert.Contains("<tool_call>\n{\"name\": \"look_up\", \"arguments\": {\"detailed\": ", prompt, StringComparison.Ordinal);
+        Assert.Contains("<|im_start|>user\n<tool_response>\n{\"detailed\":", prompt, StringComparison.Ordinal);
         Assert.Contains("\"sky\":\"blue\"", prompt, StringComparison.Ordinal);
         Assert.Contains(answer.Messages, static m => m.Contents.OfType<FunctionResultContent>().Any());
     }

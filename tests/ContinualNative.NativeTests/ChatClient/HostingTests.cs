@@ -1,4 +1,5 @@
 using ContinualNative.Engine;
+using ContinualNative.Engine.ChatClient;
 using ContinualNative.TestModels;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
@@ -90,6 +91,33 @@ public sealed class HostingTests
         OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync(Cancel));
 
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Every_option_of_the_engine_can_be_set_by_code_and_by_configuration()
+    {
+        foreach (System.Reflection.PropertyInfo option in typeof(EngineOptions).GetProperties())
+        {
+            System.Reflection.PropertyInfo? ours = typeof(ContinualNativeOptions).GetProperty(option.Name);
+            Assert.True(ours is not null, $"ContinualNativeOptions lacks {option.Name}.");
+            // A value that is not the default, in code and as text.
+            object value = option.Name == "PrefixCacheShare" ? 0.25 : Type.GetTypeCode(Nullable.GetUnderlyingType(option.PropertyType) ?? option.PropertyType) switch
+            {
+                TypeCode.String => "text",
+                TypeCode.Int32 => 17,
+                TypeCode.Boolean => !(bool)ours.GetValue(new ContinualNativeOptions())!,
+                _ => TimeSpan.FromSeconds(9),
+            };
+            ContinualNativeOptions byCode = new();
+            ours.SetValue(byCode, value);
+            IConfiguration configuration = new ConfigurationBuilder().AddInMemoryCollection([new(option.Name, string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{value}"))]).Build();
+            ContinualNativeOptions byText = new();
+            OptionsReader.Read(configuration, byText);
+
+            Assert.Equal(value, option.GetValue(byCode.ToEngineOptions()));
+            Assert.Equal(value, option.GetValue(byText.ToEngineOptions()));
+            Assert.Equal(option.Name == "ModelPath" ? "" : option.GetValue(new EngineOptions { ModelPath = "" }), option.GetValue(new ContinualNativeOptions().ToEngineOptions()));
+        }
     }
 
     [Fact]
