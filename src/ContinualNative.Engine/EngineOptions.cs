@@ -48,6 +48,12 @@ public sealed record EngineOptions
     /// <summary>Longest time from arrival to the last token, unless the request sets its own; null: unlimited.</summary>
     public TimeSpan? RequestTimeout { get; init; }
 
+    /// <summary>
+    /// KV cache in F32 and attention without its fused form: slower, but a token's logits then hardly depend on what else is in its batch (2e-5 instead
+    /// of 2e-2 on F32 weights), which tests that compare answers need.
+    /// </summary>
+    public bool ExactAttention { get; init; }
+
     /// <summary>Checks ranges; throws <see cref="ArgumentException"/> naming the option.</summary>
     public void Validate()
     {

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Engine.Adapters;
 using ContinualNative.Engine.Chat;
+using ContinualNative.Engine.Constraints;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Engine.Gguf;
 using ContinualNative.Engine.Models;
@@ -19,6 +20,7 @@ public sealed partial class InferenceEngine : IAsyncDisposable
     private const int DefaultContext = 4096;
     private const int MostTopLogProbs = 20;
     private const int MostStops = 64;
+    private const float MostBias = 1000f;
 
     private readonly LlamaModelHandle _model;
     private readonly LlamaContextHandle? _context;
@@ -237,6 +239,24 @@ public sealed partial class InferenceEngine : IAsyncDisposable
     /// <summary>Refuses new requests and completes when those admitted have ended, or the token is cancelled.</summary>
     public Task DrainAsync(CancellationToken cancellationToken) => _scheduler.DrainAsync().WaitAsync(cancellationToken);
 
+    /// <summary>What a request's model name means: this model (an empty name too) and one of its loaded adapters. Throws NotFound, naming what there is.</summary>
+    public ModelAddress Resolve(string? model)
+    {
+        ModelAddress address = ModelAddress.Parse(model);
+        if (address.Model.Length > 0 && address.Model != Model.Name)
+        {
+            // The name itself may hold an '@'.
+            return model == Model.Name
+                ? new ModelAddress(Model.Name, null)
+                : throw new EngineException(EngineError.NotFound, $"There is no model '{address.Model}'; this is '{Model.Name}'.", "model");
+        }
+        if (address.Adapter is { } adapter && adapter != ModelAddress.Base)
+        {
+            Adapters.Acquire(adapter).Release();
+        }
+        return address;
+    }
+
     /// <summary>Checks a GBNF grammar against the vocabulary; throws <see cref="EngineException"/> (InvalidRequest).</summary>
     public void CheckGrammar(string gbnf) => NewGrammar(gbnf).Dispose();
 
@@ -289,6 +309,7 @@ public sealed partial class InferenceEngine : IAsyncDisposable
                     MaxOutputs = maxOutputs,
                     BatchTokens = resolved.BatchTokens,
                     Threads = resolved.Threads,
+                    ExactAttention = resolved.ExactAttention,
                 },
                 threadpool);
             ModelInfo info = new()
@@ -363,7 +384,7 @@ public sealed partial class InferenceEngine : IAsyncDisposable
     private static long Deadline(long now, TimeSpan? timeout) =>
         timeout is { } t ? now + (long)(Math.Min(t.TotalSeconds, 1e9) * Stopwatch.Frequency) : long.MaxValue;
 
-    private static void CheckSampling(GenerationRequest request)
+    private void CheckSampling(GenerationRequest request)
     {
         SamplingOptions s = request.Sampling;
         Check(s.Temperature is >= 0 and <= 100, "temperature", s.Temperature, "0 to 100");
@@ -375,6 +396,14 @@ public sealed partial class InferenceEngine : IAsyncDisposable
         Check(s.RepeatPenalty is > 0 and <= 10, "repeat_penalty", s.RepeatPenalty, "above 0, at most 10");
         Check(request.TopLogProbs is >= -1 and <= MostTopLogProbs, "top_logprobs", request.TopLogProbs, $"0 to {MostTopLogProbs}");
         Check(request.Stop.Count <= MostStops, "stop", request.Stop.Count, $"at most {MostStops} texts");
+        foreach ((int token, float bias) in s.LogitBias)
+        {
+            if ((uint)token >= (uint)Model.VocabularySize)
+            {
+                throw new EngineException(EngineError.InvalidRequest, $"logit_bias names the token {token}; the vocabulary has 0 to {Model.VocabularySize - 1}.", "logit_bias");
+            }
+            Check(bias <= MostBias, "logit_bias", bias, $"a number of at most {MostBias}");
+        }
 
         static void Check(bool ok, string name, float value, string range)
         {
@@ -387,6 +416,8 @@ public sealed partial class InferenceEngine : IAsyncDisposable
 
     private LlamaGrammar NewGrammar(string gbnf)
     {
+        // Whoever made it: llama.cpp's parser recurses without bound, and a grammar that exhausts its stack ends the process.
+        GrammarChecker.Check(gbnf, GrammarBuilder.MaxBytes, "grammar", generated: false);
         try
         {
             return new LlamaGrammar(_model, gbnf);

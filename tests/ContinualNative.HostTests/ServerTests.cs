@@ -85,8 +85,9 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     [Fact]
     public async Task A_stream_says_the_same_as_the_whole_answer()
     {
-        (_, JsonElement whole) = await PostAsync("/v1/chat/completions", Chat + "}");
-        List<JsonElement> events = await StreamAsync("/v1/chat/completions", Chat + ""","stream":true,"stream_options":{"include_usage":true}}""");
+        const string Greedy = Chat + ""","temperature":0""";
+        (_, JsonElement whole) = await PostAsync("/v1/chat/completions", Greedy + "}");
+        List<JsonElement> events = await StreamAsync("/v1/chat/completions", Greedy + ""","stream":true,"stream_options":{"include_usage":true}}""");
         Assert.Equal("assistant", Delta(events[0]).GetProperty("role").GetString());
         Assert.Equal(whole.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString(), TextOf(events, 0));
         JsonElement last = events[^2].GetProperty("choices")[0];
@@ -101,6 +102,9 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     public async Task Choices_differ_and_stream_interleaved()
     {
         const string Three = ""","n":3,"temperature":1.5""";
+        // A prompt computed whole and one continued from the cache differ in the last bits (the KV cache holds half floats), which sampling can
+        // make visible; so both of the compared runs find it cached.
+        await PostAsync("/v1/chat/completions", Chat + Three + "}");
         (_, JsonElement whole) = await PostAsync("/v1/chat/completions", Chat + Three + "}");
         string[] texts = [.. whole.GetProperty("choices").EnumerateArray().Select(c => c.GetProperty("message").GetProperty("content").GetString()!)];
         Assert.Equal(3, texts.Distinct().Count());
@@ -149,7 +153,7 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     public async Task A_required_tool_is_called_whole_and_streamed()
     {
         const string Body = """
-            {"model":"tiny","seed":1,"messages":[{"role":"user","content":"?"}],"max_tokens":200,"parallel_tool_calls":false,"tool_choice":"required",
+            {"model":"tiny","temperature":0,"messages":[{"role":"user","content":"?"}],"max_tokens":200,"parallel_tool_calls":false,"tool_choice":"required",
              "tools":[{"type":"function","function":{"name":"paint","parameters":{"type":"object","properties":{"colour":{"enum":["red","blue"]}},"required":["colour"],"additionalProperties":false}}}]
             """;
         (_, JsonElement body) = await PostAsync("/v1/chat/completions", Body + "}");
@@ -178,6 +182,17 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     }
 
     [Fact]
+    public async Task Control_tokens_in_escaped_arguments_are_plain_text()
+    {
+        // Templates parse a call's arguments and write them anew, so an escape comes out as the character.
+        int harmless = await CallTokensAsync("(|im_end|)");
+        int raw = await CallTokensAsync("<|im_end|>");
+        int escaped = await CallTokensAsync("\\\\u003c|im_end|\\\\u003e");
+        Assert.Equal(raw, escaped);
+        Assert.InRange(raw, harmless - 3, harmless + 3);
+    }
+
+    [Fact]
     public async Task Completions_take_text_tokens_and_several_prompts_and_echo()
     {
         (_, JsonElement body) = await PostAsync("/v1/completions", """{"model":"tiny","prompt":["one two","three"],"max_tokens":4,"n":2,"echo":true,"seed":1}""");
@@ -196,7 +211,7 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     [Fact]
     public async Task A_streamed_completion_says_the_same_as_the_whole()
     {
-        const string Body = """{"model":"tiny","prompt":"one two","max_tokens":8,"seed":5,"logprobs":2""";
+        const string Body = """{"model":"tiny","prompt":"one two","max_tokens":8,"temperature":0,"logprobs":2""";
         (_, JsonElement whole) = await PostAsync("/v1/completions", Body + "}");
         List<JsonElement> events = await StreamAsync("/v1/completions", Body + ""","stream":true}""");
         Assert.Equal(whole.GetProperty("choices")[0].GetProperty("text").GetString(), string.Concat(events.Select(e => e.GetProperty("choices")[0].GetProperty("text").GetString())));
@@ -393,8 +408,8 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     [Fact]
     public async Task A_stopping_server_finishes_its_streams_and_takes_no_more()
     {
-        await using ContinualServer server = await ContinualServer.StartAsync(shared.Files.Llama, "--ctx", "1024");
-        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = Json("""{"model":"tiny","prompt":"a","max_tokens":900,"stream":true,"grammar":"root ::= [a-z ]{3000,4000}"}""") };
+        await using ContinualServer server = await ContinualServer.StartAsync(shared.Files.Llama, "--ctx", "1024", "--drain-timeout", "300");
+        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = Json("""{"model":"tiny","prompt":"a","max_tokens":400,"stream":true,"ignore_eos":true}""") };
         using HttpResponseMessage response = await server.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, Cancelled);
         using StreamReader reader = new(await response.Content.ReadAsStreamAsync(Cancelled));
         Assert.StartsWith("data: ", await reader.ReadLineAsync(Cancelled), StringComparison.Ordinal);
@@ -430,8 +445,14 @@ public sealed class ServerTests(SharedServer shared) : IClassFixture<SharedServe
     public async Task A_timeout_is_told_as_504_before_the_first_byte()
     {
         await using ContinualServer server = await ContinualServer.StartAsync(shared.Files.Llama, "--timeout", "0.05", "--ctx", "1024");
-        (HttpResponseMessage response, JsonElement body) = await PostAsync(server.Client, "/v1/completions", """{"model":"tiny","prompt":"a","max_tokens":1000,"grammar":"root ::= [a-z ]{3000,4000}"}""");
+        (HttpResponseMessage response, JsonElement body) = await PostAsync(server.Client, "/v1/completions", """{"model":"tiny","prompt":"a","max_tokens":1000,"ignore_eos":true}""");
         Assert.Equal((504, "timeout"), ((int)response.StatusCode, body.GetProperty("error").GetProperty("code").GetString()));
+    }
+
+    private async Task<int> CallTokensAsync(string argument)
+    {
+        (_, JsonElement body) = await PostAsync("/v1/chat/completions", """{"model":"tiny","max_tokens":1,"messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":\"ARGUMENT\"}"}}]},{"role":"tool","tool_call_id":"c","content":"y"}]}""".Replace("ARGUMENT", argument, StringComparison.Ordinal));
+        return body.GetProperty("usage").GetProperty("prompt_tokens").GetInt32();
     }
 
     private async Task<int> PromptTokensAsync(string content)

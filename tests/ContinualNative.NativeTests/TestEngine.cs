@@ -7,7 +7,7 @@ namespace ContinualNative.NativeTests;
 /// <summary>Shorthands for tests that run an engine.</summary>
 internal static class TestEngine
 {
-    public static Task<InferenceEngine> LoadAsync(string path, int parallel = 4, bool prefixCache = true, int contextLength = 0, int kvTokens = 0, int batchTokens = 512, int prefillChunk = 128) =>
+    public static Task<InferenceEngine> LoadAsync(string path, int parallel = 4, bool prefixCache = true, int contextLength = 0, int kvTokens = 0, int batchTokens = 512, int prefillChunk = 128, int threads = 1) =>
         InferenceEngine.LoadAsync(
             new EngineOptions
             {
@@ -18,7 +18,8 @@ internal static class TestEngine
                 KvTokens = kvTokens,
                 BatchTokens = batchTokens,
                 PrefillChunk = prefillChunk,
-                Threads = 2,
+                Threads = threads,
+                ExactAttention = true,
                 ThreadPoll = 0,
             },
             cancellationToken: TestContext.Current.CancellationToken);

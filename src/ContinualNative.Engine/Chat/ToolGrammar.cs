@@ -24,6 +24,13 @@ public static class ToolGrammar
     /// <param name="parallel">Whether the answer may hold several calls, up to <see cref="MaxCalls"/>; Llama 3 knows only one.</param>
     public static string For(ToolCallFormat format, IReadOnlyList<ToolDefinition> tools, string? only = null, bool parallel = true)
     {
+        GrammarBuilder builder = new("tools");
+        return builder.Build(AddRules(builder, format, tools, only, parallel));
+    }
+
+    /// <summary>Adds the rules to a larger grammar and gives the expression that matches the calls; otherwise as <see cref="For"/>.</summary>
+    internal static string AddRules(GrammarBuilder builder, ToolCallFormat format, IReadOnlyList<ToolDefinition> tools, string? only, bool parallel)
+    {
         ArgumentNullException.ThrowIfNull(tools);
         if (format == ToolCallFormat.None)
         {
@@ -39,16 +46,15 @@ public static class ToolGrammar
                 "tool_choice");
         }
 
-        GrammarBuilder builder = new("tools");
         string call = builder.Add("call", string.Join(" | ", chosen.Select(tool => Call(format, tool, builder))));
         int more = parallel && format != ToolCallFormat.Llama3 ? MaxCalls - 1 : 0;
-        return builder.Build(format switch
+        return format switch
         {
             ToolCallFormat.Hermes => Listed(builder, call, "\n", more),
             ToolCallFormat.Mistral => $"{GrammarBuilder.Literal("[TOOL_CALLS][")} {Listed(builder, call, ", ", more)} {GrammarBuilder.Literal("]")}",
             ToolCallFormat.MistralArgs => more == 0 ? call : builder.Repeat(call, 1, 1 + more),
             _ => call,
-        });
+        };
     }
 
     private static string Listed(GrammarBuilder builder, string call, string separator, int more) => more == 0

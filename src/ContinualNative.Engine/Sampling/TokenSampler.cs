@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Interop.Llama;
 
@@ -113,8 +112,16 @@ internal sealed class TokenSampler : IDisposable
 
     private int Draw(Span<float> row, LogitStatistics? untouched, SamplerScratch scratch)
     {
-        int argmax = untouched?.Argmax ?? TensorPrimitives.IndexOfMax<float>(row);
-        float max = row[argmax];
+        int argmax;
+        float max;
+        if (untouched is { } known)
+        {
+            (argmax, max) = (known.Argmax, known.Max);
+        }
+        else
+        {
+            argmax = LogitStatistics.Best(row, out max);
+        }
         if (float.IsNegativeInfinity(max) || float.IsNaN(max))
         {
             return -1;

@@ -40,8 +40,8 @@ internal sealed partial class Scheduler : IDisposable
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    // Shared with submitting threads.
-    private readonly Lock _gate = new();
+    // Shared with submitting threads. Decision: a monitor and not a Lock, whose first contended wait allocates on the engine thread.
+    private readonly object _gate = new();
     private readonly List<Sequence> _waiting = [];
     private readonly List<AdapterVersion> _retired = [];
     private bool _draining;
@@ -59,6 +59,7 @@ internal sealed partial class Scheduler : IDisposable
     private long _finished;
     private long _cancelled;
     private long _refused;
+    private volatile int _queuedCount;
     private volatile int _runningCount;
     private volatile int _kvUsed;
     private volatile int _cachedPrefixes;
@@ -101,14 +102,9 @@ internal sealed partial class Scheduler : IDisposable
     {
         get
         {
-            int queued;
-            lock (_gate)
-            {
-                queued = _waiting.Count;
-            }
             return new EngineStatistics
             {
-                Queued = queued,
+                Queued = _queuedCount,
                 Running = _runningCount,
                 KvTokensUsed = _kvUsed,
                 KvTokens = _kvTokens,
@@ -140,6 +136,7 @@ internal sealed partial class Scheduler : IDisposable
                 throw new EngineException(EngineError.Overloaded, $"{_waiting.Count} requests are waiting already. Try again in a moment.");
             }
             _waiting.Add(sequence);
+            _queuedCount = _waiting.Count;
         }
         _wake.Set();
     }
@@ -181,8 +178,8 @@ internal sealed partial class Scheduler : IDisposable
 
     public void Dispose()
     {
+        // The wake event is left to its finalizer: whoever cancels or submits at this moment may still set it.
         _batch.Dispose();
-        _wake.Dispose();
     }
 
     private void Run()
@@ -490,6 +487,7 @@ internal sealed partial class Scheduler : IDisposable
                     else
                     {
                         _waiting.RemoveAt(0);
+                        _queuedCount = _waiting.Count;
                     }
                 }
             }
@@ -590,6 +588,7 @@ internal sealed partial class Scheduler : IDisposable
                 {
                     (due ??= []).Add(sequence);
                     _waiting.RemoveAt(i);
+                    _queuedCount = _waiting.Count;
                 }
             }
         }
@@ -852,6 +851,7 @@ internal sealed partial class Scheduler : IDisposable
             _stopping = true;
             waiting = [.. _waiting];
             _waiting.Clear();
+            _queuedCount = 0;
             retired = [.. _retired];
             _retired.Clear();
         }

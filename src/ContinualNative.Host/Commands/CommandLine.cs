@@ -8,11 +8,11 @@ internal static class CommandLine
     private static readonly Func<Command>[] Commands =
     [
         ServeCommand.Create,
-        KeysCommand.Create,
-        EvalCommand.Create,
         ChatCommand.Create,
-        DoctorCommand.Create,
+        EvalCommand.Create,
         InspectCommand.Create,
+        KeysCommand.Create,
+        DoctorCommand.Create,
         BenchCommand.Create,
     ];
 

@@ -23,11 +23,13 @@ internal static class ApiErrors
             EngineError.BadFile => ApiException.Invalid("bad_file", e.Message, e.Param),
             _ => ApiException.Internal(),
         },
-        BadHttpRequestException { StatusCode: 413 } => new ApiException(413, "invalid_request_error", "request_too_large", "The request's body is larger than the server accepts (--max-body)."),
+        BadHttpRequestException { StatusCode: 413 } => TooLarge(),
         BadHttpRequestException { StatusCode: 408 } => new ApiException(408, "invalid_request_error", "request_timeout", "The request's body came too slowly."),
         BadHttpRequestException e => new ApiException(e.StatusCode, "invalid_request_error", "bad_request", "The request is not valid HTTP."),
         _ => ApiException.Internal(),
     };
+
+    public static ApiException TooLarge() => new(413, "invalid_request_error", "request_too_large", "The request's body is larger than the server accepts (--max-body).");
 
     /// <summary>What a bare status of the routing means, or null when it needs no body.</summary>
     public static ApiException? FromStatus(HttpContext http) => http.Response.StatusCode switch

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Text.Json;
 using System.Text.Unicode;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace ContinualNative.Host.Http;
 
@@ -20,6 +21,7 @@ internal static class RequestBody
     public static async Task<JsonDocument> ReadObjectAsync(HttpContext http)
     {
         RequireJson(http.Request);
+        RequireLength(http);
         PipeReader reader = http.Request.BodyReader;
         ReadResult read;
         // All of the body, at most MaxRequestBodySize (Kestrel throws beyond it): examining everything asks for more.
@@ -89,6 +91,20 @@ internal static class RequestBody
         if (request.Headers.ContentEncoding.Count > 0)
         {
             throw new ApiException(415, "invalid_request_error", "unsupported_media_type", "A compressed body is not supported; send it without Content-Encoding.");
+        }
+    }
+
+    // Kestrel refuses a long body too, but closes the connection at once, and a client that is still sending sees it break instead of the
+    // answer. Without a limit it reads on for some seconds after the answer and drops what comes.
+    private static void RequireLength(HttpContext http)
+    {
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { MaxRequestBodySize: { } most } limit && http.Request.ContentLength > most)
+        {
+            if (!limit.IsReadOnly)
+            {
+                limit.MaxRequestBodySize = null;
+            }
+            throw ApiErrors.TooLarge();
         }
     }
 

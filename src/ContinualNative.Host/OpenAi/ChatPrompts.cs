@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -73,13 +74,37 @@ internal sealed class ChatPrompts
             }
             foreach (ToolCall call in message.ToolCalls)
             {
-                if (Holds(call.Arguments) || Holds(call.Name) || Holds(call.Id))
+                if (Holds(Unescaped(call.Arguments)) || Holds(call.Name) || Holds(call.Id))
                 {
                     return true;
                 }
             }
         }
         return false;
+    }
+
+    // Templates read arguments as JSON and write them anew: "\u003c" would pass the guard and come out as "<". So the guard sees what they will.
+    private static string Unescaped(string arguments)
+    {
+        if (!arguments.Contains('\\'))
+        {
+            return arguments;
+        }
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(arguments);
+            ArrayBufferWriter<byte> plain = new(arguments.Length);
+            using (Utf8JsonWriter json = new(plain, JsonOut.Options))
+            {
+                document.RootElement.WriteTo(json);
+            }
+            return Encoding.UTF8.GetString(plain.WrittenSpan);
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            // Not JSON, so the template takes it as the text that it is.
+            return arguments;
+        }
     }
 
     private bool Holds(string? text) => text is not null && _controls.Find(text).Index >= 0;
@@ -98,7 +123,7 @@ internal sealed class ChatPrompts
                 Content = Guard(m.Content, nonce, texts),
                 Name = Guard(m.Name, nonce, texts),
                 ToolCallId = Guard(m.ToolCallId, nonce, texts),
-                ToolCalls = [.. m.ToolCalls.Select(c => new ToolCall(Guard(c.Id, nonce, texts)!, Guard(c.Name, nonce, texts)!, Guard(c.Arguments, nonce, texts)!))],
+                ToolCalls = [.. m.ToolCalls.Select(c => new ToolCall(Guard(c.Id, nonce, texts)!, Guard(c.Name, nonce, texts)!, Guard(Unescaped(c.Arguments), nonce, texts)!))],
             }),
         ];
         string rendered = Template!.Render(guarded, tools, addGenerationPrompt, arguments);

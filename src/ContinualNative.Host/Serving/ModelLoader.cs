@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text;
 using ContinualNative.Engine;
@@ -92,16 +93,15 @@ internal sealed partial class ModelLoader(ServeOptions options, ServerState stat
 
     private sealed class LoadProgress(ModelLoader loader) : IProgress<float>
     {
-        private int _tenths;
+        private long _told = Stopwatch.GetTimestamp();
 
         public void Report(float value)
         {
             loader.State.Progress = value;
-            int tenths = (int)(value * 10);
-            if (tenths > _tenths)
+            if (Stopwatch.GetElapsedTime(_told) > TimeSpan.FromSeconds(2))
             {
-                _tenths = tenths;
-                LoadedSoFar(loader._logger, tenths * 10);
+                _told = Stopwatch.GetTimestamp();
+                LoadedSoFar(loader._logger, value);
             }
         }
     }
@@ -111,8 +111,8 @@ internal sealed partial class ModelLoader(ServeOptions options, ServerState stat
     [LoggerMessage(1001, LogLevel.Information, "Loading {Path}")]
     private static partial void Loading(ILogger logger, string path);
 
-    [LoggerMessage(1002, LogLevel.Information, "Loading: {Percent} %")]
-    private static partial void LoadedSoFar(ILogger logger, int percent);
+    [LoggerMessage(1002, LogLevel.Information, "Loading: {Share:P0}")]
+    private static partial void LoadedSoFar(ILogger logger, float share);
 
     [LoggerMessage(1003, LogLevel.Information, "Ready: {Name} ({Description}), {Parallel} answers at a time, context {Context} tokens")]
     private static partial void Ready(ILogger logger, string name, string description, int parallel, int context);

@@ -53,6 +53,9 @@ public sealed record LlamaContextOptions
 
     /// <summary>How embeddings are pooled.</summary>
     public LlamaPooling Pooling { get; init; } = LlamaPooling.FromModel;
+
+    /// <summary>KV cache in F32 and no flash attention: results depend on the batch's shape by rounding of F32 only.</summary>
+    public bool ExactAttention { get; init; }
 }
 
 /// <summary>
@@ -111,6 +114,13 @@ public sealed unsafe class LlamaContextHandle : SafeHandle
         parameters.KvUnified = options.Unified ? (byte)1 : (byte)0;
         parameters.Embeddings = options.Embeddings ? (byte)1 : (byte)0;
         parameters.PoolingType = (int)options.Pooling;
+        if (options.ExactAttention)
+        {
+            const int F32 = 0;
+            parameters.TypeK = F32;
+            parameters.TypeV = F32;
+            parameters.FlashAttention = 0;
+        }
         LlamaLog.BeginCapture();
         nint context = 0;
         string log;
