@@ -4,8 +4,8 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Host.Evaluation;
-using ContinualNative.Host.OpenAi;
 using ContinualNative.Host.Serving;
 
 namespace ContinualNative.Host.Commands;
@@ -98,7 +98,7 @@ internal static class EvalCommand
 
     private static (List<EncodedExample> Encoded, int Skipped) Encode(Request request, InferenceEngine engine, string? template, IReadOnlyList<Example> examples, CancellationToken cancellationToken)
     {
-        ExampleEncoder encoder = new(engine, new ChatPrompts(engine, template), request.Data);
+        ExampleEncoder encoder = new(engine, new ChatPromptBuilder(engine, template), request.Data);
         List<EncodedExample> encoded = new(examples.Count);
         int context = engine.Model.ContextLength;
         int skipped = 0;

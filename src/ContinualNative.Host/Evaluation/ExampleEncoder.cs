@@ -1,9 +1,9 @@
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Models;
 using ContinualNative.Host.Http;
-using ContinualNative.Host.OpenAi;
 
 namespace ContinualNative.Host.Evaluation;
 
@@ -15,7 +15,7 @@ namespace ContinualNative.Host.Evaluation;
 /// melt into one token ("Hello wor" + "ld"), that token counts to the target: every token scored is one that the whole text has by nature,
 /// as training sees it, and none of its characters are left out of the loss.
 /// </remarks>
-internal sealed class ExampleEncoder(InferenceEngine engine, ChatPrompts prompts, string file)
+internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder prompts, string file)
 {
     private readonly Tokenizer _tokenizer = engine.Tokenizer;
 
