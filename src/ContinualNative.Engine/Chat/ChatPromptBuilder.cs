@@ -42,6 +42,12 @@ public sealed class ChatPromptBuilder
     /// <summary>The template, or null when the model has none and none fits.</summary>
     public ChatTemplate? Template { get; }
 
+    /// <summary>Why <see cref="Template"/> is null and what to do; null when it is not.</summary>
+    public string? WhyNoChat => Template is not null ? null
+        : _engine.ChatTemplateError is { } reason
+            ? $"The chat template of '{_engine.Model.Name}' can't be used: {reason} Use /v1/completions, or give another one with --chat-template FILE."
+            : $"The model '{_engine.Model.Name}' has no chat template. Use /v1/completions, or give one with --chat-template FILE.";
+
     /// <summary>
     /// Renders and tokenizes a chat, and makes the grammar of its answer. Throws <see cref="EngineException"/> (InvalidRequest) naming the field: no
     /// template, a template that knows no tools or refuses the messages, a schema or grammar that can't be used, constraints that exclude each other.
@@ -76,11 +82,7 @@ public sealed class ChatPromptBuilder
         return WithBos(text, _tokenizer.Encode(text, addSpecial: false, parseSpecial: true));
     }
 
-    private ChatTemplate CheckedTemplate() => Template ?? throw new EngineException(EngineError.InvalidRequest,
-        _engine.ChatTemplateError is { } reason
-            ? $"The chat template of '{_engine.Model.Name}' can't be used: {reason} Use /v1/completions, or give another one with --chat-template FILE."
-            : $"The model '{_engine.Model.Name}' has no chat template. Use /v1/completions, or give one with --chat-template FILE.",
-        "messages");
+    private ChatTemplate CheckedTemplate() => Template ?? throw new EngineException(EngineError.InvalidRequest, WhyNoChat!, "messages");
 
     private ToolCallFormat FormatOf(ChatPrompt prompt, ChatTemplate template)
     {

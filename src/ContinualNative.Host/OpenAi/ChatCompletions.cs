@@ -22,6 +22,10 @@ internal static class ChatCompletions
         {
             throw ApiException.Invalid("model_not_generative", $"The model '{model.Engine.Model.Name}' makes embeddings only; use /v1/embeddings.", "model");
         }
+        if (model.Prompts.WhyNoChat is { } reason)
+        {
+            throw ApiException.Invalid("no_chat_template", reason, "messages");
+        }
         PreparedChat chat = model.Prompts.Prepare(request.ToPrompt());
         using GenerationRun run = GenerationRun.Start(http, model, request, [chat.Tokens], chat.Grammar, chat.ShowSpecialTokens);
         string id = "chatcmpl-" + RequestIds.Of(http);
