@@ -33,10 +33,13 @@ public sealed record EngineStatistics
     /// <summary>Changes of the context's adapter between steps.</summary>
     public long AdapterSwitches { get; init; }
 
-    /// <summary>Requests ended, by reason.</summary>
+    /// <summary>Answers and scorings taken into the queue. With nothing queued or running: <see cref="Finished"/> plus <see cref="Cancelled"/>.</summary>
+    public long Admitted { get; init; }
+
+    /// <summary>Those of them that ended by themselves, by time or by an error.</summary>
     public long Finished { get; init; }
 
-    /// <summary>Requests cancelled by their consumer or by time.</summary>
+    /// <summary>Those cancelled by their consumer.</summary>
     public long Cancelled { get; init; }
 
     /// <summary>Requests refused because the queue was full.</summary>

@@ -56,6 +56,7 @@ internal sealed partial class Scheduler : IDisposable
     private long _generatedTokens;
     private long _steps;
     private long _switches;
+    private long _admitted;
     private long _finished;
     private long _cancelled;
     private long _refused;
@@ -114,6 +115,7 @@ internal sealed partial class Scheduler : IDisposable
                 GeneratedTokens = Volatile.Read(ref _generatedTokens),
                 Steps = Volatile.Read(ref _steps),
                 AdapterSwitches = Volatile.Read(ref _switches),
+                Admitted = Volatile.Read(ref _admitted),
                 Finished = Volatile.Read(ref _finished),
                 Cancelled = Volatile.Read(ref _cancelled),
                 Refused = Volatile.Read(ref _refused),
@@ -137,6 +139,7 @@ internal sealed partial class Scheduler : IDisposable
             }
             _waiting.Add(sequence);
             _queuedCount = _waiting.Count;
+            _admitted++;
         }
         _wake.Set();
     }

@@ -44,7 +44,9 @@ internal sealed class ServerMetrics
         Counter steps = metrics.CreateCounter("continual_steps_total", "Steps of the engine.");
         Counter switches = metrics.CreateCounter("continual_adapter_switches_total", "Changes of the adapter between steps.");
         Counter refused = metrics.CreateCounter("continual_refused_total", "Answers refused because the queue was full.");
-        Counter cancelled = metrics.CreateCounter("continual_cancelled_total", "Answers cancelled by their client or by time.");
+        Counter admitted = metrics.CreateCounter("continual_admitted_total", "Answers taken into the queue: finished, cancelled, waiting and running together.");
+        Counter finished = metrics.CreateCounter("continual_finished_total", "Answers that ended by themselves, by time or by an error.");
+        Counter cancelled = metrics.CreateCounter("continual_cancelled_total", "Answers cancelled by their client.");
         _registry.AddBeforeCollectCallback(() =>
         {
             ready.Set(state.IsReady ? 1 : 0);
@@ -66,6 +68,8 @@ internal sealed class ServerMetrics
             steps.IncTo(s.Steps);
             switches.IncTo(s.AdapterSwitches);
             refused.IncTo(s.Refused);
+            admitted.IncTo(s.Admitted);
+            finished.IncTo(s.Finished);
             cancelled.IncTo(s.Cancelled);
         });
     }
