@@ -9,6 +9,7 @@ namespace ContinualNative.Host.Evaluation;
 
 /// <summary>
 /// Examples to tokens, by the code that renders the prompts of served requests. Throws <see cref="ExampleFormatException"/> naming the line.
+/// Thread-safe.
 /// </summary>
 /// <remarks>
 /// Decision: the text is tokenized as a whole and split where the tokens of the prompt alone stop being its beginning. Where prompt and target
@@ -53,12 +54,12 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder p
         }
         ChatMessage[] before = [.. messages.SkipLast(1)];
         int[] prompt = WithoutAddedEnd(prompts.Encode(before));
-        string promptText = template.Render(before);
-        string wholeText = template.Render(messages, addGenerationPrompt: false);
-        if (wholeText.StartsWith(promptText, StringComparison.Ordinal))
+        int[] whole = WithoutAddedEnd(prompts.Encode(messages, addGenerationPrompt: false));
+        int from = CommonPrefix(prompt, whole);
+        string wholeText = from == prompt.Length ? "" : template.Render(messages, addGenerationPrompt: false);
+        if (from == prompt.Length || wholeText.StartsWith(template.Render(before), StringComparison.Ordinal))
         {
-            int[] whole = WithoutAddedEnd(prompts.Encode(messages, addGenerationPrompt: false));
-            return Checked(example, prompt, UpToEnd(whole, CommonPrefix(prompt, whole)), CommonPrefix(prompt, whole));
+            return Checked(example, prompt, UpToEnd(whole, from), from);
         }
         // The template opens an answer otherwise than it writes a past one (an empty thinking block, say): the prompt as served, then the target
         // and what the template puts behind it.
