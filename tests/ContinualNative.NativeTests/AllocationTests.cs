@@ -48,7 +48,7 @@ public sealed class AllocationTests
 
         Assert.All(counts, count => Assert.Equal(900, count));
         Assert.True(windows.Count(static bytes => bytes == 0) >= 4, $"bytes allocated in windows of 320 tokens: {string.Join(", ", windows)}");
-        Assert.True(windows.Max() < 1024, $"bytes allocated in windows of 320 tokens: {string.Join(", ", windows)}");
+        Assert.True(windows.Max() < 4096, $"bytes allocated in windows of 320 tokens: {string.Join(", ", windows)}");
     }
 
     private static async Task WaitForAsync(InferenceEngine engine, long tokens)

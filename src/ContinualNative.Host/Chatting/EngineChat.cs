@@ -2,14 +2,13 @@ using System.Runtime.CompilerServices;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Generation;
-using ContinualNative.Host.Http;
-using ContinualNative.Host.OpenAi;
 
 namespace ContinualNative.Host.Chatting;
 
 /// <summary>Chats with a model in this process. Owns the engine.</summary>
-internal sealed class EngineChat(InferenceEngine engine, ChatPrompts prompts) : IChatBackend
+internal sealed class EngineChat(InferenceEngine engine, ChatPromptBuilder prompts) : IChatBackend
 {
     private const int RawAnswer = 256;
 
@@ -80,7 +79,7 @@ internal sealed class EngineChat(InferenceEngine engine, ChatPrompts prompts) : 
                 },
                 cancellationToken);
         }
-        catch (Exception e) when (e is EngineException or ApiException)
+        catch (EngineException e)
         {
             throw new ChatFailedException(e.Message, e);
         }

@@ -2,8 +2,8 @@ using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Host.Chatting;
-using ContinualNative.Host.OpenAi;
 using ContinualNative.Host.Serving;
 
 namespace ContinualNative.Host.Commands;
@@ -110,7 +110,7 @@ internal static class ChatCommand
         try
         {
             return engine.Model.CanGenerate
-                ? new EngineChat(engine, new ChatPrompts(engine, template))
+                ? new EngineChat(engine, new ChatPromptBuilder(engine, template))
                 : throw new EngineException(EngineError.InvalidRequest, $"'{options.Model}' ({engine.Model.Architecture}) makes embeddings only and can't chat. Name a generating model.");
         }
         catch

@@ -4,8 +4,8 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Host.Evaluation;
-using ContinualNative.Host.OpenAi;
 using ContinualNative.Host.Serving;
 
 namespace ContinualNative.Host.Commands;
@@ -99,7 +99,7 @@ internal static class EvalCommand
 
     private static async Task<(List<EncodedExample> Encoded, int Skipped)> EncodeAsync(Request request, InferenceEngine engine, string? template, IReadOnlyList<Example> examples, CancellationToken cancellationToken)
     {
-        ExampleEncoder encoder = new(engine, new ChatPrompts(engine, template), request.Data);
+        ExampleEncoder encoder = new(engine, new ChatPromptBuilder(engine, template), request.Data);
         EncodedExample[] all = await ConsoleProgress.RunAsync("reading", "examples", examples.Count, progress => Task.Run(
             () =>
             {

@@ -10,7 +10,7 @@ namespace ContinualNative.NativeTests.Robustness;
 public sealed class QuantizationTests
 {
     // Bounds on the mean Kullback-Leibler divergence from f32, in nats a token, over 128 tokens of random text, and behind each
-    // the largest one measured on the three architectures. Random weights with loud logits: a trained model's figures are about a hundredth of these.
+    // the largest one measured on the three architectures. Random weights with loud logits: far more than a trained model would show.
     private static readonly Dictionary<string, double> Bounds = new()
     {
         ["F16"] = 5e-05, // 2.14e-05
