@@ -4,7 +4,6 @@ using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Generation;
-using ContinualNative.Host.Http;
 
 namespace ContinualNative.Host.Chatting;
 
@@ -80,7 +79,7 @@ internal sealed class EngineChat(InferenceEngine engine, ChatPromptBuilder promp
                 },
                 cancellationToken);
         }
-        catch (Exception e) when (e is EngineException or ApiException)
+        catch (EngineException e)
         {
             throw new ChatFailedException(e.Message, e);
         }

@@ -3,7 +3,6 @@ using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Models;
-using ContinualNative.Host.Http;
 
 namespace ContinualNative.Host.Evaluation;
 
@@ -20,17 +19,13 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder p
 {
     private readonly Tokenizer _tokenizer = engine.Tokenizer;
 
-    // Some vocabularies ask for an end token behind every text; nobody wrote it, so it is neither given nor scored.
-    private readonly bool _addsEnd =
-        engine.Tokenizer.Encode("a", addSpecial: true, parseSpecial: false) is [.., int last] && engine.Tokenizer.IsEnd(last);
-
     public EncodedExample Encode(Example example)
     {
         try
         {
             return example.Messages is { } messages ? EncodeChat(example, messages) : EncodeRaw(example);
         }
-        catch (Exception e) when (e is EngineException or ApiException)
+        catch (EngineException e)
         {
             throw Wrong(example, e.Message.TrimEnd('.'), e);
         }
@@ -38,8 +33,8 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder p
 
     private EncodedExample EncodeRaw(Example example)
     {
-        int[] prompt = WithoutAddedEnd(prompts.EncodeText(example.Prompt));
-        int[] text = WithoutAddedEnd(prompts.EncodeText(example.Prompt + example.Target));
+        int[] prompt = prompts.EncodeText(example.Prompt);
+        int[] text = prompts.EncodeText(example.Prompt + example.Target);
         int from = CommonPrefix(prompt, text);
         return from == 0 || prompt.Length == 0
             ? throw Wrong(example, "the field 'prompt' must not be empty for this model, which puts no token in front of a text: the first token has nothing to be predicted from")
@@ -50,11 +45,11 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder p
     {
         if (prompts.Template is not { } template)
         {
-            throw Wrong(example, "the model has no chat template, so 'messages' can't be rendered; use 'prompt' and 'completion', or a model with a template");
+            throw Wrong(example, $"{(engine.ChatTemplateError is { } reason ? $"the model's chat template can't be used ({reason.TrimEnd('.')})" : "the model has no chat template")}, so 'messages' can't be rendered; use 'prompt' and 'completion', or pass --chat-template FILE");
         }
         ChatMessage[] before = [.. messages.SkipLast(1)];
-        int[] prompt = WithoutAddedEnd(prompts.Encode(before));
-        int[] whole = WithoutAddedEnd(prompts.Encode(messages, addGenerationPrompt: false));
+        int[] prompt = prompts.Encode(before);
+        int[] whole = prompts.Encode(messages, addGenerationPrompt: false);
         int from = CommonPrefix(prompt, whole);
         string wholeText = from == prompt.Length ? "" : template.Render(messages, addGenerationPrompt: false);
         if (from == prompt.Length || wholeText.StartsWith(template.Render(before), StringComparison.Ordinal))
@@ -78,8 +73,6 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder p
         from < text.Length ? new EncodedExample(example, prompt, text, from) : throw new EngineException(EngineError.InvalidRequest, "the target gives no tokens");
 
     private ExampleFormatException Wrong(Example example, string reason, Exception? inner = null) => new(file, example.Line, reason, inner);
-
-    private int[] WithoutAddedEnd(int[] tokens) => _addsEnd && tokens is [.., int last] && _tokenizer.IsEnd(last) ? tokens[..^1] : tokens;
 
     // The target ends with the token that ends the turn. The line break that many templates write behind it is never generated: serving stops before.
     private int[] UpToEnd(int[] tokens, int from)
