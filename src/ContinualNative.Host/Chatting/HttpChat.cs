@@ -141,7 +141,7 @@ internal sealed class HttpChat : IChatBackend
                 {
                     throw new ContextFullException(message);
                 }
-                if (IsChat && (int)response.StatusCode == 400 && message.Contains("has no chat template", StringComparison.Ordinal))
+                if (IsChat && code == "no_chat_template")
                 {
                     IsChat = false;
                 }
