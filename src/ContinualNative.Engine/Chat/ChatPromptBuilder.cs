@@ -42,6 +42,12 @@ public sealed class ChatPromptBuilder
     /// <summary>The template, or null when the model has none and none fits.</summary>
     public ChatTemplate? Template { get; }
 
+    /// <summary>Why <see cref="Template"/> is null and what to do; null when it is not.</summary>
+    public string? WhyNoChat => Template is not null ? null
+        : _engine.ChatTemplateError is { } reason
+            ? $"The chat template of '{_engine.Model.Name}' can't be used: {reason} Use /v1/completions, or give another one with --chat-template FILE."
+            : $"The model '{_engine.Model.Name}' has no chat template. Use /v1/completions, or give one with --chat-template FILE.";
+
     /// <summary>
     /// Renders and tokenizes a chat, and makes the grammar of its answer. Throws <see cref="EngineException"/> (InvalidRequest) naming the field: no
     /// template, a template that knows no tools or refuses the messages, a schema or grammar that can't be used, constraints that exclude each other.
@@ -49,16 +55,22 @@ public sealed class ChatPromptBuilder
     public PreparedChat Prepare(ChatPrompt prompt)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        ChatTemplate template = Template ?? throw new EngineException(EngineError.InvalidRequest,
-            $"The model '{_engine.Model.Name}' has no chat template, so it can't chat. Use plain completions, or give a template when the model is loaded.", "messages");
+        ChatTemplate template = CheckedTemplate();
         if (prompt.Messages.Count == 0)
         {
             throw new EngineException(EngineError.InvalidRequest, "messages is empty; at least one message is needed.", "messages");
         }
         ToolCallFormat format = FormatOf(prompt, template);
         string? grammar = GrammarOf(prompt, format);
-        return new PreparedChat(prompt, Encode(prompt, template), grammar, format);
+        return new PreparedChat(prompt, Encode(prompt, template, addGenerationPrompt: true), grammar, format);
     }
+
+    /// <summary>
+    /// The tokens of a chat alone, ending where the assistant's answer begins; without <paramref name="addGenerationPrompt"/>, as the template ends the last
+    /// message. Throws as <see cref="Prepare"/> does.
+    /// </summary>
+    public int[] Encode(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = true) =>
+        Encode(new ChatPrompt { Messages = messages }, CheckedTemplate(), addGenerationPrompt);
 
     /// <summary>
     /// The tokens of a prompt that is written out, control tokens included, as plain completions take it: the model's beginning-of-sequence token
@@ -69,6 +81,8 @@ public sealed class ChatPromptBuilder
         ArgumentNullException.ThrowIfNull(text);
         return WithBos(text, _tokenizer.Encode(text, addSpecial: false, parseSpecial: true));
     }
+
+    private ChatTemplate CheckedTemplate() => Template ?? throw new EngineException(EngineError.InvalidRequest, WhyNoChat!, "messages");
 
     private ToolCallFormat FormatOf(ChatPrompt prompt, ChatTemplate template)
     {
@@ -139,22 +153,22 @@ public sealed class ChatPromptBuilder
         return LiteralSet.AnyOf(builder, choices);
     }
 
-    private int[] Encode(ChatPrompt prompt, ChatTemplate template)
+    private int[] Encode(ChatPrompt prompt, ChatTemplate template, bool addGenerationPrompt)
     {
         if (!PromptGuard.IsNeeded(_controls, prompt))
         {
-            return EncodeText(Render(prompt, template));
+            return EncodeText(Render(prompt, template, addGenerationPrompt));
         }
         PromptGuard guard = new(_controls);
-        string rendered = Render(guard.Guard(prompt), template);
+        string rendered = Render(guard.Guard(prompt), template, addGenerationPrompt);
         return WithBos(rendered, guard.Encode(_tokenizer, rendered));
     }
 
-    private static string Render(ChatPrompt prompt, ChatTemplate template)
+    private static string Render(ChatPrompt prompt, ChatTemplate template, bool addGenerationPrompt)
     {
         IReadOnlyList<ToolDefinition>? tools = prompt.UsesTools ? prompt.Tools : null;
         IReadOnlyDictionary<string, JsonElement>? arguments = prompt.TemplateArguments;
-        return template.Render(prompt.Messages, tools, arguments: arguments);
+        return template.Render(prompt.Messages, tools, addGenerationPrompt, arguments);
     }
 
     // Decision: by hand instead of by the tokenizer's own flag, which would also add an end-of-sequence token where a vocabulary asks for one,

@@ -45,6 +45,9 @@ public sealed class ContinualNativeOptions
     /// <inheritdoc cref="EngineOptions.PrefixCacheShare"/>
     public double PrefixCacheShare { get; set; } = 0.5;
 
+    /// <inheritdoc cref="EngineOptions.ExactAttention"/>
+    public bool ExactAttention { get; set; }
+
     /// <inheritdoc cref="EngineOptions.RequestTimeout"/>
     public TimeSpan? RequestTimeout { get; set; }
 
@@ -68,6 +71,7 @@ public sealed class ContinualNativeOptions
         QueueCapacity = QueueCapacity,
         PrefixCache = PrefixCache,
         PrefixCacheShare = PrefixCacheShare,
+        ExactAttention = ExactAttention,
         RequestTimeout = RequestTimeout,
     };
 

@@ -22,9 +22,10 @@ internal static class OptionsReader
         [nameof(ContinualNativeOptions.PrefillChunk)] = static (o, v) => o.PrefillChunk = Whole(v),
         [nameof(ContinualNativeOptions.BatchTokens)] = static (o, v) => o.BatchTokens = Whole(v),
         [nameof(ContinualNativeOptions.QueueCapacity)] = static (o, v) => o.QueueCapacity = Whole(v),
-        [nameof(ContinualNativeOptions.PrefixCache)] = static (o, v) => o.PrefixCache = bool.TryParse(v, out bool flag) ? flag : throw new FormatException("true or false"),
+        [nameof(ContinualNativeOptions.PrefixCache)] = static (o, v) => o.PrefixCache = Flag(v),
         [nameof(ContinualNativeOptions.PrefixCacheShare)] = static (o, v) => o.PrefixCacheShare =
             double.TryParse(v, NumberStyles.Float, CultureInfo.InvariantCulture, out double share) ? share : throw new FormatException("a number"),
+        [nameof(ContinualNativeOptions.ExactAttention)] = static (o, v) => o.ExactAttention = Flag(v),
         [nameof(ContinualNativeOptions.RequestTimeout)] = static (o, v) => o.RequestTimeout = Time(v),
         [nameof(ContinualNativeOptions.DrainTimeout)] = static (o, v) => o.DrainTimeout = Time(v),
     };
@@ -56,6 +57,8 @@ internal static class OptionsReader
             throw new OptionsValidationException(Options.DefaultName, typeof(ContinualNativeOptions), failures);
         }
     }
+
+    private static bool Flag(string value) => bool.TryParse(value, out bool flag) ? flag : throw new FormatException("true or false");
 
     private static int Whole(string value) =>
         int.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) ? number : throw new FormatException("a whole number");

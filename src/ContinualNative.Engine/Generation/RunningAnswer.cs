@@ -11,37 +11,30 @@ namespace ContinualNative.Engine.Generation;
 /// </summary>
 public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTaskSource
 {
-    private readonly Lock _gate = new();
     private readonly TaskCompletionSource<GenerationResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<string> _admitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Action<RunningAnswer> _onCancel;
     private readonly int _topLogProbs;
 
+    // Decision: a spin lock. It is held for a few instructions only, by two threads at most, and a lock that can block allocates when it first does,
+    // which the engine thread must not. The reader swaps buffers under it and reads outside.
+    private SpinLock _gate = new(enableThreadOwnerTracking: false);
     private ManualResetValueTaskSourceCore<bool> _signal;
     private CancellationTokenRegistration _registration;
-    private byte[] _text = ArrayPool<byte>.Shared.Rent(1024);
-    private int _textLength;
-    private int _tokenCount;
-    private int[] _tokens = [];
-    private float[] _logProbs = [];
-    private TokenLogProb[] _top = [];
-    private int _logged;
+    private Buffer _written;
+    private Buffer _read;
     private bool _waiting;
     private bool _woken;
     private bool _ended;
-    private bool _reading;
+    private int _readers;
     private volatile bool _cancelled;
 
     internal RunningAnswer(int topLogProbs, Action<RunningAnswer> onCancel)
     {
         _topLogProbs = topLogProbs;
         _onCancel = onCancel;
-        if (topLogProbs >= 0)
-        {
-            _tokens = new int[16];
-            _logProbs = new float[16];
-            _top = new TokenLogProb[16 * topLogProbs];
-        }
+        _written = new Buffer(topLogProbs);
+        _read = new Buffer(topLogProbs);
         // Faults are reported by whoever reads; unobserved ones are no news.
         _completion.Task.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
         _admitted.Task.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
@@ -68,13 +61,9 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
     /// </summary>
     public async IAsyncEnumerable<GenerationChunk> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        lock (_gate)
+        if (Interlocked.Exchange(ref _readers, 1) != 0)
         {
-            if (_reading)
-            {
-                throw new InvalidOperationException("The answer is being read already.");
-            }
-            _reading = true;
+            throw new InvalidOperationException("The answer is being read already.");
         }
         using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static answer => ((RunningAnswer)answer!).Cancel(), this);
         while (true)
@@ -129,56 +118,31 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
     /// <summary>Adds final text. Engine thread only; wakes nobody until <see cref="Publish"/>.</summary>
     internal void PushText(ReadOnlySpan<byte> utf8)
     {
-        lock (_gate)
-        {
-            if (_textLength + utf8.Length > _text.Length)
-            {
-                byte[] larger = ArrayPool<byte>.Shared.Rent((_textLength + utf8.Length) * 2);
-                _text.AsSpan(0, _textLength).CopyTo(larger);
-                ArrayPool<byte>.Shared.Return(_text, clearArray: true);
-                _text = larger;
-            }
-            utf8.CopyTo(_text.AsSpan(_textLength));
-            _textLength += utf8.Length;
-        }
+        Enter();
+        _written.Add(utf8);
+        _gate.Exit();
     }
 
     /// <summary>Adds a chosen token. Engine thread only.</summary>
     internal void PushToken(int token, float logProb, ReadOnlySpan<TokenLogProb> top)
     {
-        lock (_gate)
-        {
-            _tokenCount++;
-            if (_topLogProbs < 0)
-            {
-                return;
-            }
-            if (_logged == _tokens.Length)
-            {
-                Array.Resize(ref _tokens, _logged * 2);
-                Array.Resize(ref _logProbs, _logged * 2);
-                Array.Resize(ref _top, _logged * 2 * _topLogProbs);
-            }
-            _tokens[_logged] = token;
-            _logProbs[_logged] = logProb;
-            top.CopyTo(_top.AsSpan(_logged * _topLogProbs, _topLogProbs));
-            _logged++;
-        }
+        Enter();
+        _written.Add(token, logProb, top);
+        _gate.Exit();
     }
 
     /// <summary>Wakes the reader if it waits for something.</summary>
     internal void Publish()
     {
-        lock (_gate)
+        Enter();
+        bool wake = _waiting && !_woken && (!_written.IsEmpty || _ended);
+        _woken |= wake;
+        _gate.Exit();
+        if (wake)
         {
-            if (!_waiting || _woken || (_textLength == 0 && _tokenCount == 0 && !_ended))
-            {
-                return;
-            }
-            _woken = true;
+            // The reader's code runs on the pool, never on the engine thread; the work item is this object, so nothing is allocated.
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
-        // The reader's code runs on the pool, never on the engine thread; the work item is this object, so nothing is allocated.
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
     internal void End(GenerationResult result)
@@ -198,10 +162,9 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
     private void EndReading()
     {
         _registration.Unregister();
-        lock (_gate)
-        {
-            _ended = true;
-        }
+        Enter();
+        _ended = true;
+        _gate.Exit();
         Publish();
     }
 
@@ -216,44 +179,115 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
 
     private bool Take(out GenerationChunk? chunk)
     {
-        lock (_gate)
+        Enter();
+        bool any = !_written.IsEmpty;
+        bool ended = _ended;
+        if (any)
         {
-            if (_textLength == 0 && _tokenCount == 0)
-            {
-                chunk = null;
-                if (_ended && _text.Length > 0)
-                {
-                    // User text goes back to the pool cleared.
-                    ArrayPool<byte>.Shared.Return(_text, clearArray: true);
-                    _text = [];
-                }
-                return _ended;
-            }
-            TokenInfo[] infos = _logged == 0 ? [] : new TokenInfo[_logged];
-            for (int i = 0; i < infos.Length; i++)
-            {
-                infos[i] = new TokenInfo(_tokens[i], _logProbs[i], _topLogProbs <= 0 ? [] : _top.AsSpan(i * _topLogProbs, _topLogProbs).ToArray());
-            }
-            chunk = new GenerationChunk(Encoding.UTF8.GetString(_text, 0, _textLength), _tokenCount, infos);
-            _textLength = 0;
-            _tokenCount = 0;
-            _logged = 0;
-            return _ended;
+            (_written, _read) = (_read, _written);
         }
+        _gate.Exit();
+        if (any)
+        {
+            chunk = _read.Take();
+            return ended;
+        }
+        chunk = null;
+        if (ended)
+        {
+            _written.Free();
+            _read.Free();
+        }
+        return ended;
     }
 
     private ValueTask WaitAsync()
     {
-        lock (_gate)
+        Enter();
+        bool ready = !_written.IsEmpty || _ended;
+        if (!ready)
         {
-            if (_textLength > 0 || _tokenCount > 0 || _ended)
-            {
-                return ValueTask.CompletedTask;
-            }
             _signal.Reset();
             _waiting = true;
             _woken = false;
-            return new ValueTask(this, _signal.Version);
+        }
+        _gate.Exit();
+        return ready ? ValueTask.CompletedTask : new ValueTask(this, _signal.Version);
+    }
+
+    private void Enter()
+    {
+        bool taken = false;
+        _gate.Enter(ref taken);
+    }
+
+    /// <summary>What has come since the reader last looked.</summary>
+    private sealed class Buffer(int topLogProbs)
+    {
+        private byte[] _text = ArrayPool<byte>.Shared.Rent(512);
+        private int _textLength;
+        private int _tokenCount;
+        private int[] _tokens = topLogProbs < 0 ? [] : new int[16];
+        private float[] _logProbs = topLogProbs < 0 ? [] : new float[16];
+        private TokenLogProb[] _top = topLogProbs <= 0 ? [] : new TokenLogProb[16 * topLogProbs];
+        private int _logged;
+
+        public bool IsEmpty => _textLength == 0 && _tokenCount == 0;
+
+        public void Add(ReadOnlySpan<byte> utf8)
+        {
+            if (_textLength + utf8.Length > _text.Length)
+            {
+                byte[] larger = ArrayPool<byte>.Shared.Rent((_textLength + utf8.Length) * 2);
+                _text.AsSpan(0, _textLength).CopyTo(larger);
+                ArrayPool<byte>.Shared.Return(_text, clearArray: true);
+                _text = larger;
+            }
+            utf8.CopyTo(_text.AsSpan(_textLength));
+            _textLength += utf8.Length;
+        }
+
+        public void Add(int token, float logProb, ReadOnlySpan<TokenLogProb> top)
+        {
+            _tokenCount++;
+            if (topLogProbs < 0)
+            {
+                return;
+            }
+            if (_logged == _tokens.Length)
+            {
+                Array.Resize(ref _tokens, _logged * 2);
+                Array.Resize(ref _logProbs, _logged * 2);
+                Array.Resize(ref _top, _logged * 2 * topLogProbs);
+            }
+            _tokens[_logged] = token;
+            _logProbs[_logged] = logProb;
+            top.CopyTo(_top.AsSpan(_logged * topLogProbs, topLogProbs));
+            _logged++;
+        }
+
+        public GenerationChunk Take()
+        {
+            TokenInfo[] infos = _logged == 0 ? [] : new TokenInfo[_logged];
+            for (int i = 0; i < infos.Length; i++)
+            {
+                infos[i] = new TokenInfo(_tokens[i], _logProbs[i], topLogProbs <= 0 ? [] : _top.AsSpan(i * topLogProbs, topLogProbs).ToArray());
+            }
+            GenerationChunk chunk = new(Encoding.UTF8.GetString(_text, 0, _textLength), _tokenCount, infos);
+            _textLength = 0;
+            _tokenCount = 0;
+            _logged = 0;
+            return chunk;
+        }
+
+        public void Free()
+        {
+            if (_text.Length > 0)
+            {
+                // User text goes back to the pool cleared.
+                ArrayPool<byte>.Shared.Return(_text, clearArray: true);
+                _text = [];
+            }
         }
     }
 }

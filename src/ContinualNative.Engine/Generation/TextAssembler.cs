@@ -58,7 +58,7 @@ internal sealed class TextAssembler
         }
         if (earliest >= 0)
         {
-            Emit(earliest, final: true, sink);
+            Emit(earliest, final: true, sink, finishes: false);
             _length = 0;
             return true;
         }
@@ -91,7 +91,8 @@ internal sealed class TextAssembler
         return held;
     }
 
-    private void Emit(int limit, bool final, RunningAnswer sink)
+    // What comes next can finish a character, unless a stop text stands there: then its beginning is as broken as anywhere in the text.
+    private void Emit(int limit, bool final, RunningAnswer sink, bool finishes = true)
     {
         ReadOnlySpan<byte> text = _pending.AsSpan(0, limit);
         int done = 0;
@@ -110,6 +111,10 @@ internal sealed class TextAssembler
                 // An unfinished character: wait for the rest of it, or drop it at the end.
                 if (final)
                 {
+                    if (!finishes)
+                    {
+                        sink.PushText(Replacement);
+                    }
                     done = text.Length;
                 }
                 break;

@@ -12,7 +12,8 @@ internal sealed class EmbeddingRunner(LlamaModelHandle model, EngineOptions opti
     // Tokens of a causal model are computed in pieces: every token's vector is an output, and each brings a row of logits with it.
     private const int CausalPiece = 64;
 
-    private readonly Lock _gate = new();
+    // A monitor and not a Lock, whose first contended wait allocates on the engine thread.
+    private readonly object _gate = new();
     private readonly Queue<Job> _jobs = new();
     private readonly Action _none = static () => { };
     private Action? _wake;

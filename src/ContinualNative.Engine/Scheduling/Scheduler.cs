@@ -40,8 +40,8 @@ internal sealed partial class Scheduler : IDisposable
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    // Shared with submitting threads.
-    private readonly Lock _gate = new();
+    // Shared with submitting threads. Decision: a monitor and not a Lock, whose first contended wait allocates on the engine thread.
+    private readonly object _gate = new();
     private readonly List<Sequence> _waiting = [];
     private readonly List<AdapterVersion> _retired = [];
     private bool _draining;
@@ -60,6 +60,7 @@ internal sealed partial class Scheduler : IDisposable
     private long _finished;
     private long _cancelled;
     private long _refused;
+    private volatile int _queuedCount;
     private volatile int _runningCount;
     private volatile int _kvUsed;
     private volatile int _cachedPrefixes;
@@ -102,14 +103,9 @@ internal sealed partial class Scheduler : IDisposable
     {
         get
         {
-            int queued;
-            lock (_gate)
-            {
-                queued = _waiting.Count;
-            }
             return new EngineStatistics
             {
-                Queued = queued,
+                Queued = _queuedCount,
                 Running = _runningCount,
                 KvTokensUsed = _kvUsed,
                 KvTokens = _kvTokens,
@@ -142,6 +138,7 @@ internal sealed partial class Scheduler : IDisposable
                 throw new EngineException(EngineError.Overloaded, $"{_waiting.Count} requests are waiting already. Try again in a moment.");
             }
             _waiting.Add(sequence);
+            _queuedCount = _waiting.Count;
             _admitted++;
         }
         _wake.Set();
@@ -493,6 +490,7 @@ internal sealed partial class Scheduler : IDisposable
                     else
                     {
                         _waiting.RemoveAt(0);
+                        _queuedCount = _waiting.Count;
                     }
                 }
             }
@@ -593,6 +591,7 @@ internal sealed partial class Scheduler : IDisposable
                 {
                     (due ??= []).Add(sequence);
                     _waiting.RemoveAt(i);
+                    _queuedCount = _waiting.Count;
                 }
             }
         }
@@ -855,6 +854,7 @@ internal sealed partial class Scheduler : IDisposable
             _stopping = true;
             waiting = [.. _waiting];
             _waiting.Clear();
+            _queuedCount = 0;
             retired = [.. _retired];
             _retired.Clear();
         }

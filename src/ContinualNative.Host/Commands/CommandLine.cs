@@ -8,10 +8,12 @@ internal static class CommandLine
     private static readonly Func<Command>[] Commands =
     [
         ServeCommand.Create,
-        KeysCommand.Create,
-        InspectCommand.Create,
-        BenchCommand.Create,
+        ChatCommand.Create,
         EvalCommand.Create,
+        InspectCommand.Create,
+        KeysCommand.Create,
+        DoctorCommand.Create,
+        BenchCommand.Create,
     ];
 
     /// <summary>The root command with everything under it.</summary>
@@ -29,9 +31,9 @@ internal static class CommandLine
     public static async Task<int> RunAsync(string[] args)
     {
         ParseResult parsed = Root().Parse(args);
-        // The server handles signals itself: the first drains, the second stops.
+        // These handle signals themselves: the server drains at the first, a chat stops its answer.
         InvocationConfiguration configuration = new();
-        if (parsed.CommandResult.Command.Name == "serve")
+        if (parsed.CommandResult.Command.Name is "serve" or "chat")
         {
             configuration.ProcessTerminationTimeout = null;
         }

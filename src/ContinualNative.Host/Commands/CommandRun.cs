@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Engine;
@@ -9,6 +10,8 @@ namespace ContinualNative.Host.Commands;
 /// <summary>What commands share: errors as one line, JSON as one object.</summary>
 internal static class CommandRun
 {
+    private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     /// <summary>Runs a command; every failure becomes one line on standard error and an exit code.</summary>
     public static async Task<int> GuardAsync(string command, Func<Task<int>> run)
     {
@@ -41,7 +44,7 @@ internal static class CommandRun
     public static void WriteJson(Action<Utf8JsonWriter> write)
     {
         using Stream output = Console.OpenStandardOutput();
-        using (Utf8JsonWriter json = new(output))
+        using (Utf8JsonWriter json = new(output, Relaxed))
         {
             json.WriteStartObject();
             write(json);

@@ -4,8 +4,8 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Host.Evaluation;
-using ContinualNative.Host.OpenAi;
 using ContinualNative.Host.Serving;
 
 namespace ContinualNative.Host.Commands;
@@ -14,6 +14,7 @@ namespace ContinualNative.Host.Commands;
 internal static class EvalCommand
 {
     private const string Name = "eval";
+    private const int EncodeBatch = 64;
 
     private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -77,7 +78,7 @@ internal static class EvalCommand
         {
             throw new EngineException(EngineError.InvalidRequest, $"'{options.Model}' ({engine.Model.Architecture}) makes embeddings only, so there is no loss to measure. Name a generating model.");
         }
-        (List<EncodedExample> encoded, int skipped) = Encode(request, engine, template, examples, cancellationToken);
+        (List<EncodedExample> encoded, int skipped) = await EncodeAsync(request, engine, template, examples, cancellationToken);
         Stopwatch watch = Stopwatch.StartNew();
         Evaluator evaluator = new(engine, choices, request.MaxTokens);
         ExampleResult[] results = await ConsoleProgress.RunAsync(
@@ -96,16 +97,43 @@ internal static class EvalCommand
         return ExitCodes.Ok;
     }
 
-    private static (List<EncodedExample> Encoded, int Skipped) Encode(Request request, InferenceEngine engine, string? template, IReadOnlyList<Example> examples, CancellationToken cancellationToken)
+    private static async Task<(List<EncodedExample> Encoded, int Skipped)> EncodeAsync(Request request, InferenceEngine engine, string? template, IReadOnlyList<Example> examples, CancellationToken cancellationToken)
     {
-        ExampleEncoder encoder = new(engine, new ChatPrompts(engine, template), request.Data);
-        List<EncodedExample> encoded = new(examples.Count);
+        ExampleEncoder encoder = new(engine, new ChatPromptBuilder(engine, template), request.Data);
+        EncodedExample[] all = await ConsoleProgress.RunAsync("reading", "examples", examples.Count, progress => Task.Run(
+            () =>
+            {
+                // In order, so that the first wrong line is the one that is named; a batch at a time, so that all cores render.
+                EncodedExample[] tokens = new EncodedExample[examples.Count];
+                for (int start = 0; start < tokens.Length; start += EncodeBatch)
+                {
+                    cancellationToken.ThrowIfCancellationRequested();
+                    ExampleFormatException?[] wrong = new ExampleFormatException?[EncodeBatch];
+                    Parallel.For(start, Math.Min(start + EncodeBatch, tokens.Length), i =>
+                    {
+                        try
+                        {
+                            tokens[i] = encoder.Encode(examples[i]);
+                        }
+                        catch (ExampleFormatException e)
+                        {
+                            wrong[i % EncodeBatch] = e;
+                        }
+                    });
+                    if (Array.Find(wrong, static e => e is not null) is { } first)
+                    {
+                        throw first;
+                    }
+                    progress.Report(Math.Min(start + EncodeBatch, tokens.Length));
+                }
+                return tokens;
+            },
+            cancellationToken));
+        List<EncodedExample> encoded = new(all.Length);
         int context = engine.Model.ContextLength;
         int skipped = 0;
-        foreach (Example example in examples)
+        foreach (EncodedExample one in all)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            EncodedExample one = encoder.Encode(example);
             // Generation needs room for one more token than the prompt.
             int tokens = Math.Max(one.Text.Length, one.Prompt.Length + 1);
             if (tokens <= context)
@@ -118,7 +146,7 @@ internal static class EvalCommand
             }
             else
             {
-                throw new ExampleFormatException(request.Data, example.Line, $"it has {tokens} tokens and the context holds {context}; raise --ctx (the model was trained for {engine.Model.TrainedContext}), or pass --skip-long to leave such examples out");
+                throw new ExampleFormatException(request.Data, one.Example.Line, $"it has {tokens} tokens and the context holds {context}; raise --ctx (the model was trained for {engine.Model.TrainedContext}), or pass --skip-long to leave such examples out");
             }
         }
         return encoded.Count > 0 ? (encoded, skipped) : throw new ExampleFormatException(request.Data, 0, $"every example is longer than the context of {context} tokens; raise --ctx");

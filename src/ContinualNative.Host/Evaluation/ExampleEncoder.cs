@@ -1,27 +1,23 @@
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Models;
-using ContinualNative.Host.Http;
-using ContinualNative.Host.OpenAi;
 
 namespace ContinualNative.Host.Evaluation;
 
 /// <summary>
 /// Examples to tokens, by the code that renders the prompts of served requests. Throws <see cref="ExampleFormatException"/> naming the line.
+/// Thread-safe.
 /// </summary>
 /// <remarks>
 /// Decision: the text is tokenized as a whole and split where the tokens of the prompt alone stop being its beginning. Where prompt and target
 /// melt into one token ("Hello wor" + "ld"), that token counts to the target: every token scored is one that the whole text has by nature,
 /// as training sees it, and none of its characters are left out of the loss.
 /// </remarks>
-internal sealed class ExampleEncoder(InferenceEngine engine, ChatPrompts prompts, string file)
+internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder prompts, string file)
 {
     private readonly Tokenizer _tokenizer = engine.Tokenizer;
-
-    // Some vocabularies ask for an end token behind every text; nobody wrote it, so it is neither given nor scored.
-    private readonly bool _addsEnd =
-        engine.Tokenizer.Encode("a", addSpecial: true, parseSpecial: false) is [.., int last] && engine.Tokenizer.IsEnd(last);
 
     public EncodedExample Encode(Example example)
     {
@@ -29,7 +25,7 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPrompts prompts
         {
             return example.Messages is { } messages ? EncodeChat(example, messages) : EncodeRaw(example);
         }
-        catch (Exception e) when (e is EngineException or ApiException)
+        catch (EngineException e)
         {
             throw Wrong(example, e.Message.TrimEnd('.'), e);
         }
@@ -37,8 +33,8 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPrompts prompts
 
     private EncodedExample EncodeRaw(Example example)
     {
-        int[] prompt = WithoutAddedEnd(prompts.EncodeText(example.Prompt));
-        int[] text = WithoutAddedEnd(prompts.EncodeText(example.Prompt + example.Target));
+        int[] prompt = prompts.EncodeText(example.Prompt);
+        int[] text = prompts.EncodeText(example.Prompt + example.Target);
         int from = CommonPrefix(prompt, text);
         return from == 0 || prompt.Length == 0
             ? throw Wrong(example, "the field 'prompt' must not be empty for this model, which puts no token in front of a text: the first token has nothing to be predicted from")
@@ -49,16 +45,16 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPrompts prompts
     {
         if (prompts.Template is not { } template)
         {
-            throw Wrong(example, "the model has no chat template, so 'messages' can't be rendered; use 'prompt' and 'completion', or a model with a template");
+            throw Wrong(example, $"{(engine.ChatTemplateError is { } reason ? $"the model's chat template can't be used ({reason.TrimEnd('.')})" : "the model has no chat template")}, so 'messages' can't be rendered; use 'prompt' and 'completion', or pass --chat-template FILE");
         }
         ChatMessage[] before = [.. messages.SkipLast(1)];
-        int[] prompt = WithoutAddedEnd(prompts.Encode(before));
-        string promptText = template.Render(before);
-        string wholeText = template.Render(messages, addGenerationPrompt: false);
-        if (wholeText.StartsWith(promptText, StringComparison.Ordinal))
+        int[] prompt = prompts.Encode(before);
+        int[] whole = prompts.Encode(messages, addGenerationPrompt: false);
+        int from = CommonPrefix(prompt, whole);
+        string wholeText = from == prompt.Length ? "" : template.Render(messages, addGenerationPrompt: false);
+        if (from == prompt.Length || wholeText.StartsWith(template.Render(before), StringComparison.Ordinal))
         {
-            int[] whole = WithoutAddedEnd(prompts.Encode(messages, addGenerationPrompt: false));
-            return Checked(example, prompt, UpToEnd(whole, CommonPrefix(prompt, whole)), CommonPrefix(prompt, whole));
+            return Checked(example, prompt, UpToEnd(whole, from), from);
         }
         // The template opens an answer otherwise than it writes a past one (an empty thinking block, say): the prompt as served, then the target
         // and what the template puts behind it.
@@ -77,8 +73,6 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPrompts prompts
         from < text.Length ? new EncodedExample(example, prompt, text, from) : throw new EngineException(EngineError.InvalidRequest, "the target gives no tokens");
 
     private ExampleFormatException Wrong(Example example, string reason, Exception? inner = null) => new(file, example.Line, reason, inner);
-
-    private int[] WithoutAddedEnd(int[] tokens) => _addsEnd && tokens is [.., int last] && _tokenizer.IsEnd(last) ? tokens[..^1] : tokens;
 
     // The target ends with the token that ends the turn. The line break that many templates write behind it is never generated: serving stops before.
     private int[] UpToEnd(int[] tokens, int from)

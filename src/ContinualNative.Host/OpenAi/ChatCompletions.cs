@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Json;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine.Chat;
-using ContinualNative.Engine.Constraints;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Engine.Models;
 using ContinualNative.Host.Http;
@@ -23,48 +22,26 @@ internal static class ChatCompletions
         {
             throw ApiException.Invalid("model_not_generative", $"The model '{model.Engine.Model.Name}' makes embeddings only; use /v1/embeddings.", "model");
         }
-        ToolCallFormat format = request.UsesTools ? ToolFormat(model) : ToolCallFormat.None;
-        string? grammar = GrammarOf(request, format);
-        int[] prompt = model.Prompts.Encode(request);
-        using GenerationRun run = GenerationRun.Start(http, model, request, [prompt], grammar, showSpecialTokens: request.UsesTools);
+        if (model.Prompts.WhyNoChat is { } reason)
+        {
+            throw ApiException.Invalid("no_chat_template", reason, "messages");
+        }
+        PreparedChat chat = model.Prompts.Prepare(request.ToPrompt());
+        using GenerationRun run = GenerationRun.Start(http, model, request, [chat.Tokens], chat.Grammar, chat.ShowSpecialTokens);
         string id = "chatcmpl-" + RequestIds.Of(http);
         if (request.Stream)
         {
-            await AnswerStream.WriteAsync(http, run, request, id, "chat.completion.chunk", (sse, i) => new ChatChoiceWriter(sse, i, model.Engine.Tokenizer, request, ParserOf(request, format)));
+            await AnswerStream.WriteAsync(http, run, request, id, "chat.completion.chunk", (sse, i) => new ChatChoiceWriter(sse, i, model.Engine.Tokenizer, request, chat.NewReader()));
             return;
         }
         (string name, string adapter) = await run.AdmittedAsync();
         CollectedAnswer[] answers = await CollectedAnswer.AllAsync(run);
         GenerationHeaders.Set(http, adapter);
         GenerationHeaders.SetConfidence(http, answers[0].Result.Confidence);
-        await JsonOut.WriteAsync(http, (id, name, model, request, answers, format), static (json, r) => Write(json, r.id, r.name, r.model, r.request, r.answers, r.format));
+        await JsonOut.WriteAsync(http, (id, name, model, request, answers, chat), static (json, r) => Write(json, r.id, r.name, r.model, r.request, r.answers, r.chat));
     }
 
-    /// <summary>The grammar that the answer must match, or null.</summary>
-    internal static string? GrammarOf(ChatRequest request, ToolCallFormat format)
-    {
-        if (request.UsesTools && request.ToolChoice is (ToolChoice.Required or ToolChoice.Named))
-        {
-            return ToolGrammar.For(format, request.Tools, request.NamedTool, request.ParallelToolCalls && request.NamedTool is null);
-        }
-        return request.ResponseFormat switch
-        {
-            ResponseFormat.JsonObject => Constraint.JsonObject(),
-            ResponseFormat.JsonSchema => JsonSchemaGrammar.Convert(request.Schema),
-            _ => Constraints.OfFields(request),
-        };
-    }
-
-    private static ToolCallFormat ToolFormat(ServedModel model) =>
-        model.Prompts.Template is { SupportsTools: true } template
-            ? template.ToolCallFormat
-            : throw ApiException.Unsupported("tools", $"Unsupported parameter: 'tools'. The chat template of '{model.Engine.Model.Name}' knows no tools; use a model that does, or --chat-template FILE.");
-
-    private static ToolCallParser? ParserOf(ChatRequest request, ToolCallFormat format) => request.UsesTools
-        ? new ToolCallParser(format, () => ToolCallId.Random(format), request.Tools.Select(static t => t.Name).ToHashSet(StringComparer.Ordinal))
-        : null;
-
-    private static void Write(Utf8JsonWriter json, string id, string name, ServedModel model, ChatRequest request, CollectedAnswer[] answers, ToolCallFormat format)
+    private static void Write(Utf8JsonWriter json, string id, string name, ServedModel model, ChatRequest request, CollectedAnswer[] answers, PreparedChat chat)
     {
         json.WriteStartObject();
         json.WriteString("id", id);
@@ -75,7 +52,7 @@ internal static class ChatCompletions
         for (int i = 0; i < answers.Length; i++)
         {
             CollectedAnswer answer = answers[i];
-            (string text, List<ToolCall> calls) = Split(answer.Text, request, ParserOf(request, format));
+            (string text, List<ToolCall> calls) = Split(answer.Text, chat.NewReader());
             json.WriteStartObject();
             json.WriteNumber("index", i);
             json.WriteStartObject("message");
@@ -114,16 +91,12 @@ internal static class ChatCompletions
         json.WriteEndObject();
     }
 
-    private static (string Text, List<ToolCall> Calls) Split(string answer, ChatRequest request, ToolCallParser? parser)
+    private static (string Text, List<ToolCall> Calls) Split(string answer, ChatAnswerReader reader)
     {
         List<ToolCall> calls = [];
-        if (parser is null)
-        {
-            return (answer, calls);
-        }
         StringBuilder text = new();
-        Take(parser.Append(answer));
-        Take(parser.Complete());
+        Take(reader.Append(answer));
+        Take(reader.Complete());
         return (text.ToString(), calls);
 
         void Take(IReadOnlyList<AnswerPart> parts)
@@ -131,7 +104,7 @@ internal static class ChatCompletions
             foreach (AnswerPart part in parts)
             {
                 text.Append(part.Text);
-                if (part.Call is { } call && (request.ParallelToolCalls || calls.Count == 0))
+                if (part.Call is { } call)
                 {
                     calls.Add(call);
                 }
@@ -160,7 +133,7 @@ internal static class ChatCompletions
 }
 
 /// <summary>One choice of a streamed chat completion.</summary>
-internal sealed class ChatChoiceWriter(SseWriter sse, int index, Tokenizer tokenizer, ChatRequest request, ToolCallParser? parser) : ChoiceWriter(sse, index)
+internal sealed class ChatChoiceWriter(SseWriter sse, int index, Tokenizer tokenizer, ChatRequest request, ChatAnswerReader reader) : ChoiceWriter(sse, index)
 {
     // Tokens whose text is held back (the beginning of what may be a tool call); they go out with the next event.
     private readonly List<TokenInfo> _waiting = [];
@@ -181,23 +154,12 @@ internal sealed class ChatChoiceWriter(SseWriter sse, int index, Tokenizer token
         {
             _waiting.AddRange(chunk.Tokens);
         }
-        if (parser is null)
-        {
-            if (chunk.Text.Length > 0)
-            {
-                WriteText(chunk.Text);
-            }
-            return;
-        }
-        WriteParts(parser.Append(chunk.Text));
+        WriteParts(reader.Append(chunk.Text));
     }
 
     public override void End(GenerationResult result)
     {
-        if (parser is not null)
-        {
-            WriteParts(parser.Complete());
-        }
+        WriteParts(reader.Complete());
         Begin();
         EndDelta(withLogProbs: _waiting.Count > 0);
         Sse.Raw("\""u8);
@@ -219,7 +181,7 @@ internal sealed class ChatChoiceWriter(SseWriter sse, int index, Tokenizer token
                     WriteText(part.Text);
                 }
             }
-            else if (request.ParallelToolCalls || _calls == 0)
+            else
             {
                 Begin();
                 Sse.Raw("\"tool_calls\":["u8);

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using ContinualNative.Core.Traffic;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Host.Http;
 
 namespace ContinualNative.Host.OpenAi;
@@ -11,14 +12,6 @@ internal enum ToolChoice
     None,
     Required,
     Named,
-}
-
-/// <summary>What the answer's text must be.</summary>
-internal enum ResponseFormat
-{
-    Text,
-    JsonObject,
-    JsonSchema,
 }
 
 /// <summary>A body of <c>POST /v1/chat/completions</c>. It points into the document that it was read from.</summary>
@@ -38,7 +31,7 @@ internal sealed class ChatRequest : GenerationFields
 
     public bool ParallelToolCalls { get; private set; } = true;
 
-    public ResponseFormat ResponseFormat { get; private set; }
+    public AnswerFormat ResponseFormat { get; private set; }
 
     public JsonElement Schema { get; private set; }
 
@@ -46,6 +39,26 @@ internal sealed class ChatRequest : GenerationFields
 
     /// <summary>Whether the answer may hold tool calls.</summary>
     public bool UsesTools => Tools.Count > 0 && ToolChoice != ToolChoice.None;
+
+    /// <summary>What decides the prompt and the form of the answer.</summary>
+    public ChatPrompt ToPrompt() => new()
+    {
+        Messages = Messages,
+        Tools = Tools,
+        ToolUse = ToolChoice switch
+        {
+            ToolChoice.None => ToolUse.None,
+            ToolChoice.Required or ToolChoice.Named => ToolUse.Required,
+            _ => ToolUse.Auto,
+        },
+        RequiredTool = NamedTool,
+        ParallelToolCalls = ParallelToolCalls,
+        Format = ResponseFormat,
+        Schema = Schema,
+        Grammar = Grammar,
+        GuidedChoice = GuidedChoice,
+        TemplateArguments = TemplateArguments,
+    };
 
     /// <summary>Reads a request; throws <see cref="ApiException"/> naming the field that is wrong, unknown or unsupported.</summary>
     public static ChatRequest Parse(JsonElement root)
@@ -183,17 +196,13 @@ internal sealed class ChatRequest : GenerationFields
     {
         string[] given =
         [
-            .. ResponseFormat == ResponseFormat.Text ? (string[])[] : ["response_format"],
+            .. ResponseFormat == AnswerFormat.Text ? (string[])[] : ["response_format"],
             .. Grammar is null ? (string[])[] : ["grammar"],
             .. GuidedChoice is null ? (string[])[] : ["guided_choice"],
         ];
         if (given.Length > 1)
         {
             throw ApiException.WrongValue(given[1], $"Invalid '{given[1]}': it can't be combined with '{given[0]}'; an answer obeys one constraint.");
-        }
-        if (given.Length == 1 && UsesTools)
-        {
-            throw ApiException.WrongValue(given[0], $"Invalid '{given[0]}': it can't be combined with 'tools' unless 'tool_choice' is 'none'.");
         }
     }
 
@@ -531,10 +540,10 @@ internal sealed class ChatRequest : GenerationFields
             case null:
                 throw ApiException.Missing("response_format.type");
             case "json_object":
-                ResponseFormat = ResponseFormat.JsonObject;
+                ResponseFormat = AnswerFormat.JsonObject;
                 break;
             case "json_schema":
-                ResponseFormat = ResponseFormat.JsonSchema;
+                ResponseFormat = AnswerFormat.JsonSchema;
                 Schema = schema.IsNull() ? throw ApiException.Missing("response_format.json_schema.schema") : schema;
                 break;
         }

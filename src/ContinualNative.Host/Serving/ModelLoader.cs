@@ -2,8 +2,8 @@ using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Models;
-using ContinualNative.Host.OpenAi;
 
 namespace ContinualNative.Host.Serving;
 
@@ -69,7 +69,7 @@ internal sealed partial class ModelLoader(ServeOptions options, ServerState stat
             string? template = options.ChatTemplate is { } file ? await File.ReadAllTextAsync(file, _stop.Token) : null;
             Loading(_logger, options.Model);
             engine = await InferenceEngine.LoadAsync(options.ToEngine(), loggers, new LoadProgress(this), cancellationToken: _stop.Token);
-            ServedModel served = new(engine, new ChatPrompts(engine, template), FingerprintOf(engine.Model));
+            ServedModel served = new(engine, new ChatPromptBuilder(engine, template), FingerprintOf(engine.Model));
             Ready(_logger, engine.Model.Name, engine.Model.Description, engine.Options.Parallel, engine.Model.ContextLength);
             state.SetReady(served);
         }

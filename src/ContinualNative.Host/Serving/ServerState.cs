@@ -1,12 +1,12 @@
 using System.Diagnostics.CodeAnalysis;
 using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
 using ContinualNative.Host.Http;
-using ContinualNative.Host.OpenAi;
 
 namespace ContinualNative.Host.Serving;
 
 /// <summary>A loaded engine and what serving derives from it once.</summary>
-internal sealed record ServedModel(InferenceEngine Engine, ChatPrompts Prompts, string Fingerprint);
+internal sealed record ServedModel(InferenceEngine Engine, ChatPromptBuilder Prompts, string Fingerprint);
 
 /// <summary>Loading, ready or draining; and the requests in flight. Thread-safe.</summary>
 internal sealed class ServerState : IDisposable

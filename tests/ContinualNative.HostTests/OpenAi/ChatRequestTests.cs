@@ -132,9 +132,10 @@ public sealed class ChatRequestTests
     }
 
     [Fact]
-    public void A_constraint_and_tools_exclude_each_other_unless_tools_are_off()
+    public void A_constraint_may_stand_beside_tools_but_not_beside_another_constraint()
     {
-        Assert.Throws<ApiException>(() => Parse("{" + Hello + "," + Tool + ",\"guided_choice\":[\"a\"]}"));
+        Assert.NotNull(Parse("{" + Hello + "," + Tool + ",\"guided_choice\":[\"a\"]}").ToPrompt().GuidedChoice);
+        Assert.Throws<ApiException>(() => Parse("{" + Hello + ",\"grammar\":\"root ::= \\\"a\\\"\",\"guided_choice\":[\"a\"]}"));
         Assert.False(Parse("{" + Hello + "," + Tool + ",\"tool_choice\":\"none\",\"guided_choice\":[\"a\"]}").UsesTools);
     }
 
