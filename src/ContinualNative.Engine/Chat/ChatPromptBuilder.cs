@@ -74,12 +74,13 @@ public sealed class ChatPromptBuilder
 
     /// <summary>
     /// The tokens of a prompt that is written out, control tokens included, as plain completions take it: the model's beginning-of-sequence token
-    /// comes first where it wants one and the text does not begin with it.
+    /// comes first where it wants one and the text does not begin with it. Throws <see cref="EngineException"/> (ContextLengthExceeded) for a text far
+    /// longer than the context.
     /// </summary>
     public int[] EncodeText(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
-        return WithBos(text, _tokenizer.Encode(text, addSpecial: false, parseSpecial: true));
+        return WithBos(text, _tokenizer.Encode(text, addSpecial: false, parseSpecial: true, _engine.Model.ContextLength));
     }
 
     private ChatTemplate CheckedTemplate() => Template ?? throw new EngineException(EngineError.InvalidRequest, WhyNoChat!, "messages");
@@ -161,7 +162,7 @@ public sealed class ChatPromptBuilder
         }
         PromptGuard guard = new(_controls);
         string rendered = Render(guard.Guard(prompt), template, addGenerationPrompt);
-        return WithBos(rendered, guard.Encode(_tokenizer, rendered));
+        return WithBos(rendered, guard.Encode(_tokenizer, rendered, _engine.Model.ContextLength));
     }
 
     private static string Render(ChatPrompt prompt, ChatTemplate template, bool addGenerationPrompt)

@@ -50,8 +50,8 @@ internal sealed class PromptGuard(ControlTokens controls)
         Tools = [.. prompt.Tools.Select(t => new ToolDefinition(Guard(t.Name)!, Guard(t.Description), HasSchema(t) ? JsonElement.Parse(Guard(Plain(t.Parameters))!) : t.Parameters))],
     };
 
-    /// <summary>The tokens of the rendered text, what was guarded as ordinary text.</summary>
-    public int[] Encode(Tokenizer tokenizer, string rendered)
+    /// <summary>The tokens of the rendered text, what was guarded as ordinary text. Refuses (ContextLengthExceeded) what has more than <paramref name="most"/>.</summary>
+    public int[] Encode(Tokenizer tokenizer, string rendered, int most)
     {
         List<int> tokens = [];
         ReadOnlySpan<char> rest = rendered;
@@ -61,11 +61,15 @@ internal sealed class PromptGuard(ControlTokens controls)
             ReadOnlySpan<char> markup = at < 0 ? rest : rest[..at];
             if (!markup.IsEmpty)
             {
-                tokens.AddRange(tokenizer.Encode(markup.ToString(), addSpecial: false, parseSpecial: true));
+                tokens.AddRange(tokenizer.Encode(markup.ToString(), addSpecial: false, parseSpecial: true, most));
             }
             if (at < 0)
             {
                 return [.. tokens];
+            }
+            if (tokens.Count > most)
+            {
+                throw new EngineException(EngineError.ContextLengthExceeded, $"The prompt has more than {most} tokens, and no more than that fit here. Shorten it, or allow a longer context.");
             }
             rest = rest[(at + _opening.Length)..];
             int end = rest.IndexOf('z');

@@ -51,7 +51,7 @@ public sealed class ContinualEmbeddingGenerator : IEmbeddingGenerator<string, Em
         [
             .. values.Select((text, i) => string.IsNullOrEmpty(text)
                 ? throw new ArgumentException($"Text {i} is empty; there is nothing to embed.", nameof(values))
-                : engine.Tokenizer.Encode(text, addSpecial: true, parseSpecial: false)),
+                : engine.Tokenizer.Encode(text, addSpecial: true, parseSpecial: false, engine.MaxEmbeddingTokens)),
         ];
         float[][] vectors = new float[inputs.Length][];
         await Parallel.ForAsync(0, inputs.Length, new ParallelOptions { MaxDegreeOfParallelism = InFlight, CancellationToken = cancellationToken }, async (i, token) =>

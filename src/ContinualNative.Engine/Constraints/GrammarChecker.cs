@@ -411,6 +411,10 @@ internal sealed class GrammarChecker
             'U' => Hex(8, at),
             _ => throw Fail(at, c == '\0' ? unclosed : $"unknown escape '\\{c}'; there are \\n \\r \\t \\\\ \\\" \\[ \\] \\- \\xHH \\uHHHH \\UHHHHHHHH"),
         };
+        if (value is >= 0xD800 and <= 0xDFFF)
+        {
+            throw Fail(at, "half of a surrogate pair is no character; write the character itself or \\UHHHHHHHH");
+        }
         return value is > CodePointSet.Max or < 0 ? throw Fail(at, "there is no code point beyond U+10FFFF") : value;
     }
 

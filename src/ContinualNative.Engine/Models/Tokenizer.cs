@@ -14,6 +14,11 @@ public sealed class Tokenizer
         Control = 2,
     }
 
+    // Bytes of a token that hardly any text reaches on average; pieces to count by, in bytes; tokens that a seam may add.
+    private const int UsualBytes = 8;
+    private const int PieceBytes = 4096;
+    private const int SeamTokens = 32;
+
     private readonly LlamaVocabulary _vocabulary;
 
     // The text of every token, read once: the token loop looks it up without a call and without an allocation.
@@ -70,15 +75,43 @@ public sealed class Tokenizer
 
     /// <summary>
     /// Tokens of <paramref name="text"/>. <paramref name="addSpecial"/> puts the model's beginning-of-sequence token in front where it wants one;
-    /// <paramref name="parseSpecial"/> reads control tokens written in the text as such.
+    /// <paramref name="parseSpecial"/> reads control tokens written in the text as such. A long text of more than <paramref name="most"/> tokens, of
+    /// which no use could be made, is refused (ContextLengthExceeded) early; a little more than that may be returned.
     /// </summary>
-    public int[] Encode(string text, bool addSpecial, bool parseSpecial)
+    public int[] Encode(string text, bool addSpecial, bool parseSpecial, int most = int.MaxValue)
     {
         if (VocabularySize == 0)
         {
             throw new EngineException(EngineError.InvalidRequest, "The model has no vocabulary, so text can't be tokenized.");
         }
-        return _vocabulary.Tokenize(Encoding.UTF8.GetBytes(text), addSpecial, parseSpecial);
+        byte[] bytes = Encoding.UTF8.GetBytes(text);
+        if (bytes.Length / UsualBytes > most)
+        {
+            RefuseMore(bytes, most, parseSpecial);
+        }
+        return _vocabulary.Tokenize(bytes, addSpecial, parseSpecial);
+    }
+
+    // Decision: a text that is much too long is counted in pieces first, and only as far as needed. llama.cpp takes quadratic time for some texts: each
+    // control token walks the list of those before it, and each character that an SPM vocabulary lacks reallocates the whole result, so that
+    // three megabytes from one client would keep a core busy for minutes. A seam between pieces adds a few tokens, which are allowed for.
+    private void RefuseMore(ReadOnlySpan<byte> text, int most, bool parseSpecial)
+    {
+        long count = 0;
+        while (!text.IsEmpty)
+        {
+            int length = Math.Min(PieceBytes, text.Length);
+            while (length < text.Length && (text[length] & 0xC0) == 0x80)
+            {
+                length--;
+            }
+            count += Math.Max(0, _vocabulary.Tokenize(text[..length], addSpecial: false, parseSpecial).Length - SeamTokens);
+            if (count > most)
+            {
+                throw new EngineException(EngineError.ContextLengthExceeded, $"The text has more than {most} tokens, and no more than that fit here. Shorten it, or allow a longer context.");
+            }
+            text = text[length..];
+        }
     }
 
     /// <summary>Text of the tokens; bytes that form no character become U+FFFD. Control tokens appear only with <paramref name="showSpecial"/>.</summary>

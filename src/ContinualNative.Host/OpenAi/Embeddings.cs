@@ -46,7 +46,7 @@ internal static class Embeddings
     {
         string param = $"input[{i}]";
         // Text to be embedded is content, not a prompt: control tokens in it are plain text.
-        int[] tokens = input.Tokens ?? model.Engine.Tokenizer.Encode(input.Text!, addSpecial: true, parseSpecial: false);
+        int[] tokens = input.Tokens ?? model.Engine.Tokenizer.Encode(input.Text!, addSpecial: true, parseSpecial: false, model.Engine.MaxEmbeddingTokens);
         if (tokens.Length == 0 || input.Text?.Length == 0)
         {
             throw ApiException.WrongValue(param, $"Invalid '{param}': it is empty.");

@@ -129,7 +129,7 @@ public sealed class ConstraintTests
     [Fact]
     public void Half_a_surrogate_pair_is_refused()
     {
-        foreach (string grammar in new[] { "root ::= \"\ud800\"", "root ::= [\udc00]", "root ::= \"a\" # \ud800" })
+        foreach (string grammar in new[] { "root ::= \"\ud800\"", "root ::= [\udc00]", "root ::= \"a\" # \ud800", "root ::= \"\\ud800\"", "root ::= [a\\U0000dfff]" })
         {
             Assert.Contains("surrogate", Assert.Throws<EngineException>(() => Constraint.ValidateGrammar(grammar)).Message, StringComparison.Ordinal);
         }
