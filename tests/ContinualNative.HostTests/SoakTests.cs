@@ -92,8 +92,10 @@ public sealed class SoakTests
 
             // What clients have read whole has finished; what was left at some moment has finished or was cancelled.
             Assert.InRange(_answersRead, 1, end["continual_finished_total"]);
-            // Flat: measured from third to third the noise of the allocators stays below this, and a kilobyte lost a request would show in five minutes.
-            Assert.True(last - second < Math.Max(6, 0.05 * second), $"resident memory grew from {second:F1} to {last:F1} MB");
+            // Flat: the noise of the allocators from third to third (2 MB where it was measured) stays below this, and a kilobyte lost a request would show
+            // in five minutes. Seconds are too short for that: code is still being compiled and the heap still finds its size, so there only a gross leak shows.
+            double allowed = seconds >= 120 ? 0.03 * second : 0.2 * second;
+            Assert.True(last - second < allowed, $"resident memory grew from {second:F1} to {last:F1} MB");
             using HttpResponseMessage answer = await client.PostAsync("/v1/chat/completions", Json("""{"model":"tiny","messages":[{"role":"user","content":"Still there?"}],"max_tokens":5}"""), Cancelled);
             Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         }
