@@ -200,6 +200,7 @@ internal sealed partial class Scheduler : IDisposable
                     if (!embedded && Idle())
                     {
                         _wake.WaitOne();
+                        Gather();
                     }
                     continue;
                 }
@@ -217,6 +218,18 @@ internal sealed partial class Scheduler : IDisposable
             EndAll();
             _drained.TrySetResult();
             _stopped.TrySetResult();
+        }
+    }
+
+    // Decision: an engine that was idle waits a millisecond before its first step, and again while more requests arrive in it. Requests that come together
+    // then begin together, in one batch: without it, the first would be computed alone and the rest would lag a whole prompt behind it.
+    private void Gather()
+    {
+        int seen = 0;
+        for (int i = 0; i < 4 && _queuedCount > seen && _queuedCount < _options.Parallel; i++)
+        {
+            seen = _queuedCount;
+            Thread.Sleep(1);
         }
     }
 
