@@ -62,7 +62,7 @@ public sealed class ChatPromptBuilder
         }
         ToolCallFormat format = FormatOf(prompt, template);
         string? grammar = GrammarOf(prompt, format);
-        return new PreparedChat(prompt, Encode(prompt, template, addGenerationPrompt: true), grammar, format);
+        return new PreparedChat(prompt, Encode(prompt, template, addGenerationPrompt: true, _engine.Model.ContextLength), grammar, format);
     }
 
     /// <summary>
@@ -70,17 +70,17 @@ public sealed class ChatPromptBuilder
     /// message. Throws as <see cref="Prepare"/> does.
     /// </summary>
     public int[] Encode(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = true) =>
-        Encode(new ChatPrompt { Messages = messages }, CheckedTemplate(), addGenerationPrompt);
+        Encode(new ChatPrompt { Messages = messages }, CheckedTemplate(), addGenerationPrompt, int.MaxValue);
 
     /// <summary>
     /// The tokens of a prompt that is written out, control tokens included, as plain completions take it: the model's beginning-of-sequence token
-    /// comes first where it wants one and the text does not begin with it. Throws <see cref="EngineException"/> (ContextLengthExceeded) for a text far
-    /// longer than the context.
+    /// comes first where it wants one and the text does not begin with it. Text from strangers is given the <paramref name="most"/> tokens that fit: what is
+    /// far longer throws <see cref="EngineException"/> (ContextLengthExceeded) early.
     /// </summary>
-    public int[] EncodeText(string text)
+    public int[] EncodeText(string text, int most = int.MaxValue)
     {
         ArgumentNullException.ThrowIfNull(text);
-        return WithBos(text, _tokenizer.Encode(text, addSpecial: false, parseSpecial: true, _engine.Model.ContextLength));
+        return WithBos(text, _tokenizer.Encode(text, addSpecial: false, parseSpecial: true, most));
     }
 
     private ChatTemplate CheckedTemplate() => Template ?? throw new EngineException(EngineError.InvalidRequest, WhyNoChat!, "messages");
@@ -154,15 +154,15 @@ public sealed class ChatPromptBuilder
         return LiteralSet.AnyOf(builder, choices);
     }
 
-    private int[] Encode(ChatPrompt prompt, ChatTemplate template, bool addGenerationPrompt)
+    private int[] Encode(ChatPrompt prompt, ChatTemplate template, bool addGenerationPrompt, int most)
     {
         if (!PromptGuard.IsNeeded(_controls, prompt))
         {
-            return EncodeText(Render(prompt, template, addGenerationPrompt));
+            return EncodeText(Render(prompt, template, addGenerationPrompt), most);
         }
         PromptGuard guard = new(_controls);
         string rendered = Render(guard.Guard(prompt), template, addGenerationPrompt);
-        return WithBos(rendered, guard.Encode(_tokenizer, rendered, _engine.Model.ContextLength));
+        return WithBos(rendered, guard.Encode(_tokenizer, rendered, most));
     }
 
     private static string Render(ChatPrompt prompt, ChatTemplate template, bool addGenerationPrompt)

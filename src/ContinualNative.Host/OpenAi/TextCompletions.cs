@@ -76,7 +76,7 @@ internal static class TextCompletions
     {
         if (prompt.Text is { } text)
         {
-            return model.Prompts.EncodeText(text);
+            return model.Prompts.EncodeText(text, model.Engine.Model.ContextLength);
         }
         int[] tokens = prompt.Tokens!;
         int size = model.Engine.Model.VocabularySize;
