@@ -119,7 +119,7 @@ internal sealed class PromptGuard(ControlTokens controls)
         }
         StringBuilder guarded = new();
         ReadOnlySpan<char> rest = text;
-        while (controls.Find(rest) is (>= 0 and int index, int length))
+        while (controls.Find(rest) is ( >= 0 and int index, int length))
         {
             guarded.Append(rest[..index]).Append(_opening).Append(_texts.Count).Append('z');
             _texts.Add(rest.Slice(index, length).ToString());
