@@ -42,8 +42,11 @@ public sealed record EngineOptions
     /// <summary>Whether KV of earlier prompts is kept for requests that begin alike.</summary>
     public bool PrefixCache { get; init; } = true;
 
-    /// <summary>Share of the KV cells that idle cached prefixes may hold, 0 to 1.</summary>
-    public double PrefixCacheShare { get; init; } = 0.5;
+    /// <summary>
+    /// Share of the KV cells that idle cached prefixes may hold, 0 to 1. More finds more prefixes again; but llama.cpp looks at every used cell for every
+    /// token, so idle ones slow all running sequences down.
+    /// </summary>
+    public double PrefixCacheShare { get; init; } = 0.25;
 
     /// <summary>Longest time from arrival to the last token, unless the request sets its own; null: unlimited.</summary>
     public TimeSpan? RequestTimeout { get; init; }
