@@ -43,7 +43,7 @@ public sealed class ContinualNativeOptions
     public bool PrefixCache { get; set; } = true;
 
     /// <inheritdoc cref="EngineOptions.PrefixCacheShare"/>
-    public double PrefixCacheShare { get; set; } = 0.5;
+    public double PrefixCacheShare { get; set; } = 0.25;
 
     /// <inheritdoc cref="EngineOptions.ExactAttention"/>
     public bool ExactAttention { get; set; }

@@ -101,7 +101,7 @@ public sealed class HostingTests
             System.Reflection.PropertyInfo? ours = typeof(ContinualNativeOptions).GetProperty(option.Name);
             Assert.True(ours is not null, $"ContinualNativeOptions lacks {option.Name}.");
             // A value that is not the default, in code and as text.
-            object value = option.Name == "PrefixCacheShare" ? 0.25 : Type.GetTypeCode(Nullable.GetUnderlyingType(option.PropertyType) ?? option.PropertyType) switch
+            object value = option.Name == "PrefixCacheShare" ? 0.75 : Type.GetTypeCode(Nullable.GetUnderlyingType(option.PropertyType) ?? option.PropertyType) switch
             {
                 TypeCode.String => "text",
                 TypeCode.Int32 => 17,
