@@ -133,7 +133,7 @@ public static class ExampleReader
     {
         if (root.ValueKind != JsonValueKind.Object)
         {
-            throw Wrong($"a line must be a JSON object, not {Kind(root)}");
+            throw Wrong($"a line must be a JSON object, not {JsonKind.Of(root)}");
         }
         foreach (string field in Refused)
         {
@@ -147,7 +147,7 @@ public static class ExampleReader
             null => null,
             { ValueKind: JsonValueKind.String } text => text.GetString(),
             { ValueKind: JsonValueKind.Number } number => number.GetRawText(),
-            { } other => throw Wrong($"the field 'id' must be a string or a number, not {Kind(other)}"),
+            { } other => throw Wrong($"the field 'id' must be a string or a number, not {JsonKind.Of(other)}"),
         };
         double weight = 1;
         if (Field("weight") is { } given && (given.ValueKind != JsonValueKind.Number || !given.TryGetDouble(out weight) || !(weight >= 0) || !double.IsFinite(weight)))
@@ -179,7 +179,7 @@ public static class ExampleReader
         {
             if (value.ValueKind != JsonValueKind.String)
             {
-                throw Wrong(value.ValueKind == JsonValueKind.Undefined ? $"the field '{field}' is missing" : $"the field '{field}' must be a string, not {Kind(value)}");
+                throw Wrong(value.ValueKind == JsonValueKind.Undefined ? $"the field '{field}' is missing" : $"the field '{field}' must be a string, not {JsonKind.Of(value)}");
             }
             string text = value.GetString()!;
             return text.Length > 0 || mayBeEmpty ? text : throw Wrong($"the field '{field}' is empty; there is nothing to compare with");
@@ -189,7 +189,7 @@ public static class ExampleReader
         {
             if (value.ValueKind != JsonValueKind.Array)
             {
-                throw Wrong($"the field 'messages' must be an array, not {Kind(value)}");
+                throw Wrong($"the field 'messages' must be an array, not {JsonKind.Of(value)}");
             }
             List<ChatMessage> chat = new(value.GetArrayLength());
             foreach (JsonElement message in value.EnumerateArray())
@@ -197,7 +197,7 @@ public static class ExampleReader
                 string where = $"messages[{chat.Count}]";
                 if (message.ValueKind != JsonValueKind.Object)
                 {
-                    throw Wrong($"'{where}' must be an object, not {Kind(message)}");
+                    throw Wrong($"'{where}' must be an object, not {JsonKind.Of(message)}");
                 }
                 foreach (JsonProperty field in message.EnumerateObject())
                 {
@@ -228,17 +228,7 @@ public static class ExampleReader
         }
     }
 
-    private static string Kind(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.Object => "an object",
-        JsonValueKind.Array => "an array",
-        JsonValueKind.String => "a string",
-        JsonValueKind.Number => "a number",
-        JsonValueKind.True or JsonValueKind.False => "a boolean",
-        _ => "null",
-    };
-
-    private static string Shown(JsonElement value) => value.ValueKind is JsonValueKind.Number ? Cut(value.GetRawText()) : Kind(value);
+    private static string Shown(JsonElement value) => value.ValueKind is JsonValueKind.Number ? Cut(value.GetRawText()) : JsonKind.Of(value);
 
     private static string Cut(string text)
     {

@@ -78,12 +78,9 @@ internal sealed class PrefixCache
             return null;
         }
         // Everything below holds these tokens too; every leaf is an entry.
-        while (node.Entry is null)
-        {
-            node = node.Children.Values.First();
-        }
-        Touch(node.Entry);
-        return node.Entry;
+        Entry entry = Below(node);
+        Touch(entry);
+        return entry;
     }
 
     /// <summary>

@@ -292,7 +292,7 @@ internal sealed partial class Scheduler : IDisposable
         catch (LlamaException e)
         {
             LogDecodeFailed(e);
-            FailBatch(version, e);
+            FailBatch(e);
             return;
         }
         _steps++;
@@ -798,9 +798,8 @@ internal sealed partial class Scheduler : IDisposable
         }
     }
 
-    private void FailBatch(AdapterVersion version, LlamaException error)
+    private void FailBatch(LlamaException error)
     {
-        _ = version;
         for (int i = 0; i < _running.Count; i++)
         {
             if (_running[i].InBatch > 0)

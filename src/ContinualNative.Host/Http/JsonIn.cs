@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ContinualNative.Core;
 
 namespace ContinualNative.Host.Http;
 
@@ -7,29 +8,18 @@ internal static class JsonIn
 {
     public static bool IsNull(this JsonElement value) => value.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined;
 
-    /// <summary>What a value is, for error messages.</summary>
-    public static string Describe(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.Object => "an object",
-        JsonValueKind.Array => "an array",
-        JsonValueKind.String => "a string",
-        JsonValueKind.Number => "a number",
-        JsonValueKind.True or JsonValueKind.False => "a boolean",
-        _ => "null",
-    };
-
     public static string Text(JsonElement value, string param) =>
-        value.ValueKind == JsonValueKind.String ? value.GetString()! : throw ApiException.WrongType(param, "a string", Describe(value));
+        value.ValueKind == JsonValueKind.String ? value.GetString()! : throw ApiException.WrongType(param, "a string", JsonKind.Of(value));
 
     public static bool Flag(JsonElement value, string param) =>
-        value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : throw ApiException.WrongType(param, "a boolean", Describe(value));
+        value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : throw ApiException.WrongType(param, "a boolean", JsonKind.Of(value));
 
     /// <summary>A finite number in [low, high].</summary>
     public static float Number(JsonElement value, string param, double low, double high)
     {
         if (value.ValueKind != JsonValueKind.Number)
         {
-            throw ApiException.WrongType(param, "a number", Describe(value));
+            throw ApiException.WrongType(param, "a number", JsonKind.Of(value));
         }
         return value.TryGetDouble(out double number) && number >= low && number <= high
             ? (float)number
@@ -41,7 +31,7 @@ internal static class JsonIn
     {
         if (value.ValueKind != JsonValueKind.Number)
         {
-            throw ApiException.WrongType(param, "an integer", Describe(value));
+            throw ApiException.WrongType(param, "an integer", JsonKind.Of(value));
         }
         if (!value.TryGetInt64(out long number))
         {
@@ -61,10 +51,10 @@ internal static class JsonIn
     }
 
     public static JsonElement Object(JsonElement value, string param) =>
-        value.ValueKind == JsonValueKind.Object ? value : throw ApiException.WrongType(param, "an object", Describe(value));
+        value.ValueKind == JsonValueKind.Object ? value : throw ApiException.WrongType(param, "an object", JsonKind.Of(value));
 
     public static JsonElement Array(JsonElement value, string param) =>
-        value.ValueKind == JsonValueKind.Array ? value : throw ApiException.WrongType(param, "an array", Describe(value));
+        value.ValueKind == JsonValueKind.Array ? value : throw ApiException.WrongType(param, "an array", JsonKind.Of(value));
 
     /// <summary>One of a few words.</summary>
     public static string OneOf(JsonElement value, string param, params ReadOnlySpan<string> words)

@@ -3,6 +3,7 @@ using System.IO.Pipelines;
 using System.Text.Json;
 using System.Text.Unicode;
 using Microsoft.AspNetCore.Http.Features;
+using ContinualNative.Core;
 
 namespace ContinualNative.Host.Http;
 
@@ -63,7 +64,7 @@ internal static class RequestBody
         }
         if (document.RootElement.ValueKind != JsonValueKind.Object)
         {
-            string got = JsonIn.Describe(document.RootElement);
+            string got = JsonKind.Of(document.RootElement);
             document.Dispose();
             throw ApiException.BadJson($"The request's body must be a JSON object, but it is {got}.");
         }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ContinualNative.Core;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine.Chat;
 using ContinualNative.Host.Http;
@@ -302,7 +303,7 @@ internal sealed class ChatRequest : GenerationFields
         }
         if (value.ValueKind != JsonValueKind.Array)
         {
-            throw ApiException.WrongType(param, "a string or an array of parts", JsonIn.Describe(value));
+            throw ApiException.WrongType(param, "a string or an array of parts", JsonKind.Of(value));
         }
         List<string> parts = [];
         int i = 0;
@@ -469,7 +470,7 @@ internal sealed class ChatRequest : GenerationFields
         }
         if (value.ValueKind != JsonValueKind.Object)
         {
-            throw ApiException.WrongType("tool_choice", "a string or an object", JsonIn.Describe(value));
+            throw ApiException.WrongType("tool_choice", "a string or an object", JsonKind.Of(value));
         }
         foreach (JsonProperty field in value.EnumerateObject())
         {

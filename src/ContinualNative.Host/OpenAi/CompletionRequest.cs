@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ContinualNative.Core;
 using ContinualNative.Host.Http;
 
 namespace ContinualNative.Host.OpenAi;
@@ -20,7 +21,7 @@ internal readonly record struct TextOrTokens(string? Text, int[]? Tokens)
         }
         if (value.ValueKind != JsonValueKind.Array)
         {
-            throw ApiException.WrongType(param, "a string, an array of strings or an array of tokens", JsonIn.Describe(value));
+            throw ApiException.WrongType(param, "a string, an array of strings or an array of tokens", JsonKind.Of(value));
         }
         int length = value.GetArrayLength();
         if (length == 0)
@@ -44,7 +45,7 @@ internal readonly record struct TextOrTokens(string? Text, int[]? Tokens)
             {
                 JsonValueKind.String => new TextOrTokens(item.GetString(), null),
                 JsonValueKind.Array => new TextOrTokens(null, ReadTokens(item, at)),
-                _ => throw ApiException.WrongType(at, "a string or an array of tokens", JsonIn.Describe(item)),
+                _ => throw ApiException.WrongType(at, "a string or an array of tokens", JsonKind.Of(item)),
             });
         }
         return list;

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ContinualNative.Core;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Host.Http;
 
@@ -172,7 +173,7 @@ internal abstract class GenerationFields
         }
         if (value.ValueKind != JsonValueKind.Array)
         {
-            throw ApiException.WrongType("stop", "a string or an array of strings", JsonIn.Describe(value));
+            throw ApiException.WrongType("stop", "a string or an array of strings", JsonKind.Of(value));
         }
         if (value.GetArrayLength() > MaxStopTexts)
         {

@@ -18,7 +18,6 @@ internal static unsafe partial class LlamaNative
     [LibraryImport(Llama)] internal static partial LlamaQuantizeParams llama_model_quantize_default_params();
     [LibraryImport(Llama)] internal static partial byte* llama_print_system_info();
     [LibraryImport(Llama)] internal static partial byte llama_supports_gpu_offload();
-    [LibraryImport(Llama)] internal static partial nuint llama_max_parallel_sequences();
     [LibraryImport(Llama)] internal static partial void llama_log_set(delegate* unmanaged[Cdecl]<int, byte*, void*, void> callback, void* userData);
     [LibraryImport(GgmlBase)] internal static partial nint ggml_set_abort_callback(delegate* unmanaged[Cdecl]<byte*, void> callback);
 
@@ -56,13 +55,9 @@ internal static unsafe partial class LlamaNative
     [LibraryImport(Llama)] internal static partial void llama_free(nint context);
     [LibraryImport(Llama)] internal static partial nint llama_get_memory(LlamaContextHandle context);
     [LibraryImport(Llama)] internal static partial uint llama_n_ctx(LlamaContextHandle context);
-    [LibraryImport(Llama)] internal static partial uint llama_n_ctx_seq(LlamaContextHandle context);
     [LibraryImport(Llama)] internal static partial uint llama_n_batch(LlamaContextHandle context);
-    [LibraryImport(Llama)] internal static partial uint llama_n_ubatch(LlamaContextHandle context);
     [LibraryImport(Llama)] internal static partial int llama_pooling_type(LlamaContextHandle context);
     [LibraryImport(Llama)] internal static partial void llama_attach_threadpool(LlamaContextHandle context, LlamaThreadpool threadpool, LlamaThreadpool batchThreadpool);
-    [LibraryImport(Llama)] internal static partial void llama_detach_threadpool(LlamaContextHandle context);
-    [LibraryImport(Llama)] internal static partial void llama_synchronize(LlamaContextHandle context);
     [LibraryImport(Llama)] internal static partial float* llama_get_logits_ith(LlamaContextHandle context, int index);
     [LibraryImport(Llama)] internal static partial float* llama_get_embeddings_ith(LlamaContextHandle context, int index);
     [LibraryImport(Llama)] internal static partial float* llama_get_embeddings_seq(LlamaContextHandle context, int sequence);
@@ -87,7 +82,6 @@ internal static unsafe partial class LlamaNative
 
     // Adapters
     [LibraryImport(Llama)] internal static partial void llama_adapter_lora_free(nint adapter);
-    [LibraryImport(Llama, StringMarshalling = StringMarshalling.Utf8)] internal static partial int llama_adapter_meta_val_str(LlamaAdapterHandle adapter, string key, byte* buffer, nuint size);
 
     // Samplers: grammar only; everything else is sampled in managed code.
     [LibraryImport(Llama)] internal static partial void llama_sampler_free(nint sampler);

@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace ContinualNative.Interop.Llama;
 
 /// <summary>A model's vocabulary. Thread-safe, like llama.cpp's tokenizer.</summary>
@@ -110,9 +108,6 @@ public sealed unsafe class LlamaVocabulary
             text = new byte[-length];
         }
     }
-
-    /// <inheritdoc/>
-    public override string ToString() => new StringBuilder().Append(Size).Append(" tokens").ToString();
 
     private int Checked(int token) => (uint)token < (uint)Size
         ? token
