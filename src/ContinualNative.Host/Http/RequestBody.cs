@@ -2,8 +2,8 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Text.Json;
 using System.Text.Unicode;
-using Microsoft.AspNetCore.Http.Features;
 using ContinualNative.Core;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace ContinualNative.Host.Http;
 
