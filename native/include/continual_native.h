@@ -1,21 +1,23 @@
 /*
- * continual_native: what stands between managed code and C++.
- *
- * A C++ exception that reaches the .NET runtime through P/Invoke ends the process, and llama.cpp lets some out (a grammar
- * that a token does not fit, an allocation that fails inside a decode, a byte token that a vocabulary lacks). Every
- * cn_guard_* function calls one function of llama.cpp, given by address, catches whatever it throws, and returns a status.
- * This library links nothing of llama.cpp: which copy is used is the caller's business.
+ * continual_native: the LoRA trainer, and what stands between managed code and C++.
  *
  * Rules for every function here:
  *  - It never throws, exits, aborts or prints. (An abort inside llama.cpp, GGML_ABORT, cannot be caught by anybody.)
  *  - It returns CN_OK or one of the CN_ERROR_* statuses. After a failure the out-parameters hold zero, and
- *    cn_last_error() on the same thread tells the reason. CN_OK means that the engine came back, not that it liked what it
- *    saw: its own verdict is in the out-parameter (a code, or null where it made nothing and told its log why).
+ *    cn_last_error() on the same thread tells the reason and what to do about it.
  *  - Text is UTF-8 and zero-terminated, or comes with a length in bytes.
- *  - It keeps no pointer after it returns and owns nothing: what an engine function gave out is freed with the engine's own
- *    function for it.
- *  - It takes no lock and allocates nothing: threads may call it freely wherever the engine function itself allows that
- *    (a context: one thread at a time; a model and its vocabulary: any number, for reading).
+ *  - What is made by a function whose comment says "free with" is the caller's; everything else stays with its owner.
+ *    Pointers passed in are read during the call only, unless the comment says otherwise.
+ *
+ * The trainer (cn_model_*, cn_trainer_*) trains a LoRA adapter directly on the quantized weights of a GGUF file. One trainer
+ * is used by one thread at a time; different trainers may run at once, also on one model.
+ *
+ * The guards (cn_guard_*): a C++ exception that reaches the .NET runtime through P/Invoke ends the process, and llama.cpp
+ * lets some out (a grammar that a token does not fit, an allocation that fails inside a decode, a byte token that a
+ * vocabulary lacks). Each guard calls one function of llama.cpp, given by address, catches whatever it throws, and returns a
+ * status. CN_OK from a guard means that the engine came back, not that it liked what it saw: its own verdict is in the
+ * out-parameter. A guard takes no lock, allocates nothing and owns nothing; threads may call it freely wherever the engine
+ * function itself allows that. This library links nothing of llama.cpp: which copy is used is the caller's business.
  */
 #ifndef CONTINUAL_NATIVE_H
 #define CONTINUAL_NATIVE_H
@@ -40,7 +42,7 @@ extern "C" {
 #endif
 
 /* The version of this interface. It grows by one whenever a signature or a structure below changes. */
-#define CN_INTERFACE_VERSION 1
+#define CN_INTERFACE_VERSION 2
 
 enum {
     CN_OK = 0,
@@ -51,7 +53,17 @@ enum {
     /* The engine threw std::bad_alloc. */
     CN_ERROR_OUT_OF_MEMORY = 3,
     /* The engine threw something that is no std::exception. */
-    CN_ERROR_UNKNOWN_EXCEPTION = 4
+    CN_ERROR_UNKNOWN_EXCEPTION = 4,
+    /* The trainer does not know this architecture, tensor type or option; the message names it. */
+    CN_ERROR_UNSUPPORTED = 5,
+    /* A file is missing, truncated, damaged, of another format, or cannot be written. What was there before is unharmed. */
+    CN_ERROR_FILE = 6,
+    /* An adapter, checkpoint or batch does not fit this model or trainer. */
+    CN_ERROR_MISMATCH = 7,
+    /* The memory budget is too small; the message names the smallest that would do. */
+    CN_ERROR_BUDGET = 8,
+    /* The slice callback asked to stop. Gradients gathered since the last update are gone; parameters are untouched. */
+    CN_ERROR_CANCELLED = 9
 };
 
 /* The address of a function of llama.cpp; each guard names the one it expects. */
@@ -249,6 +261,246 @@ CN_API int32_t cn_guard_quantize(cn_function quantize, const char * input, const
  * is 0, which takes all adapters off. result: 0, or the engine's refusal.
  */
 CN_API int32_t cn_guard_set_adapters(cn_function set, void * context, void ** adapters, uint64_t count, float * scales, int32_t * result) CN_NOEXCEPT;
+
+/* ---- A model to train on ---- */
+
+typedef struct cn_model cn_model;
+
+typedef struct cn_model_info {
+    int32_t layers;
+    int32_t width;
+    int32_t feed_forward;
+    int32_t heads;
+    int32_t kv_heads;
+    int32_t head_width;
+    int32_t vocabulary;
+    int32_t context;
+    int32_t tied; /* 1: the output projection is the token embedding */
+    int64_t parameters;
+    int64_t weight_bytes;
+    char architecture[64];
+    char name[192]; /* general.name, cut; empty where the file has none */
+} cn_model_info;
+
+/* One tensor of a table, in host memory. ne: ggml's order, ne[0] runs fastest; unused dimensions are 1. */
+typedef struct cn_tensor {
+    const char * name;
+    int32_t type; /* ggml's number */
+    int32_t dimensions;
+    int64_t ne[4];
+    const void * data;
+} cn_tensor;
+
+/* One key of a table's metadata, in GGUF's terms: "llama.block_count". Numbers come as double, texts as text, others are left out. */
+typedef struct cn_metadata {
+    const char * key;
+    const char * text; /* null for a number */
+    double number;
+} cn_metadata;
+
+/*
+ * Maps a GGUF file and reads its description; nothing else is allocated. The file must stay as it is while the model lives (cn_model_changed tells).
+ * CN_ERROR_FILE, CN_ERROR_UNSUPPORTED (architecture or tensor, by name). model: free with cn_model_free; a trainer keeps its model
+ * alive by itself.
+ */
+CN_API int32_t cn_model_open(const char * path, cn_model ** model) CN_NOEXCEPT;
+
+/* The same from tensors that are in memory already. Names are copied; data must stay until the model and its trainers are gone. */
+CN_API int32_t cn_model_create(const cn_tensor * tensors, int32_t tensor_count, const cn_metadata * metadata, int32_t metadata_count, cn_model ** model) CN_NOEXCEPT;
+
+/* Null is allowed. */
+CN_API void cn_model_free(cn_model * model) CN_NOEXCEPT;
+
+CN_API int32_t cn_model_describe(const cn_model * model, cn_model_info * info) CN_NOEXCEPT;
+
+/* changed: 1 when the mapped file has been replaced, truncated or written to since it was opened; 0 otherwise, and for a table. */
+CN_API int32_t cn_model_changed(const cn_model * model, int32_t * changed) CN_NOEXCEPT;
+
+/* ---- Training ---- */
+
+typedef struct cn_trainer cn_trainer;
+
+enum {
+    CN_MODE_LORA = 0, /* adapters on frozen weights of any supported type */
+    CN_MODE_FULL = 1  /* all weights; copies of them in F32 are trained */
+};
+
+enum {
+    CN_PRECISION_F32 = 0, /* activations and products in float */
+    CN_PRECISION_BF16 = 1 /* activations and operands in bf16; sums, residual stream, norms and parameters in float */
+};
+
+enum {
+    CN_ISA_BEST = -1,
+    CN_ISA_PORTABLE = 0,
+    CN_ISA_AVX2 = 1,
+    CN_ISA_AVX512 = 2,
+    CN_ISA_AVX512_BF16 = 3
+};
+
+enum {
+    CN_SCHEDULING_NORMAL = 0,
+    CN_SCHEDULING_IDLE = 1 /* threads that run only when nothing else wants the processor */
+};
+
+/* Linear layers that get an adapter; a set of bits. */
+enum {
+    CN_TARGET_Q = 1,
+    CN_TARGET_K = 2,
+    CN_TARGET_V = 4,
+    CN_TARGET_O = 8,
+    CN_TARGET_GATE = 16,
+    CN_TARGET_UP = 32,
+    CN_TARGET_DOWN = 64,
+    CN_TARGET_OUTPUT = 128,
+    CN_TARGET_ALL = 127 /* without the output projection */
+};
+
+/* Called between slices of work (parts of a layer) on the thread that called the trainer. It may wait, and so makes training step aside. Not 0: stop. */
+typedef int32_t (*cn_slice)(void * user);
+
+typedef struct cn_trainer_config {
+    uint32_t size; /* sizeof(cn_trainer_config) */
+    int32_t mode;
+    int32_t precision;
+    int32_t isa;
+    int32_t threads; /* 0: one per processor */
+    int32_t scheduling;
+    int32_t max_tokens;    /* of one batch, all sequences together */
+    int32_t max_sequences; /* of one batch */
+    int32_t max_length;    /* of one sequence; 0: max_tokens */
+    int32_t max_targets;   /* tokens of one batch that carry a loss; 0: max_tokens */
+    int32_t teacher_k;     /* likeliest tokens of a teacher per row; 0: no distillation */
+    int32_t use_reference; /* 1: a reference adapter is kept, for the KL anchor and DPO */
+    int64_t memory_budget; /* bytes beyond the mapped file; 0: no limit */
+    int32_t rank;
+    float alpha;
+    int32_t rs_lora; /* 1: scale alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, arXiv 2312.03732) */
+    float dropout;   /* of the adapter's input, 0 <= dropout < 1 */
+    uint32_t targets;
+    float b_rate_ratio; /* learning rate of B over that of A (LoRA+: Hayou et al. 2024, arXiv 2402.12354); 1: equal */
+    uint64_t seed;
+    float learning_rate;
+    int32_t warmup_steps; /* linear from 0 */
+    int32_t total_steps;  /* then a cosine down to min_rate_ratio at this step; 0: constant */
+    float min_rate_ratio;
+    float beta1;
+    float beta2;
+    float eps;
+    float weight_decay;
+    float clip_norm; /* of the whole gradient; 0: none */
+} cn_trainer_config;
+
+/* Where a trainer's memory goes, in bytes. Everything is one allocation, made at the start. */
+typedef struct cn_memory {
+    int64_t total;
+    int64_t parameters; /* values, gradients, two moments, reference */
+    int64_t activations;
+    int64_t logits;
+    int64_t scratch;
+    int32_t stored_layers; /* layers whose activations are kept; the others compute theirs again on the way back */
+    int32_t logit_rows;    /* rows of logits at a time */
+} cn_memory;
+
+/*
+ * A packed batch. Sequence s has tokens bounds[s] ... bounds[s+1]-1; bounds[0] is 0, bounds[sequences] is count. Row i predicts target[i]
+ * (-1: nothing) with factor weight[i] of its cross-entropy (0: nothing; the row's logits are then not computed).
+ */
+typedef struct cn_batch_train {
+    uint32_t size; /* sizeof(cn_batch_train) */
+    int32_t count;
+    int32_t sequences;
+    int32_t dpo; /* 1: sequences 2i and 2i+1 are a chosen and a rejected answer, and weights mark the answers' tokens */
+    const int32_t * tokens;
+    const int32_t * bounds;
+    const int32_t * target;
+    const float * weight;
+    /* Distillation: [count x teacher_k] each, -1 for an unused place, and the term's factor by row; all null: none. */
+    const int32_t * teacher_token;
+    const float * teacher_log_prob;
+    const float * teacher_weight;
+    float anchor;   /* factor of KL(reference || model) on every row with a weight; 0: none */
+    float dpo_beta; /* Rafailov et al. 2023, arXiv 2305.18290, eq. 7 */
+} cn_batch_train;
+
+/* Sums over a batch's rows, in nats. loss / weight is the mean that people quote. */
+typedef struct cn_loss {
+    double loss;       /* all terms, weighted */
+    double weight;     /* what it is divided by at the update: the sum of the weights (of teacher and target), or the number of pairs */
+    double cross_entropy; /* the first term alone */
+    double distilled;
+    double anchored;
+    int32_t rows;      /* that carried a loss */
+    int32_t correct;   /* of them, those whose likeliest token was the target */
+    int32_t preferred; /* DPO: pairs whose chosen answer has the higher implicit reward */
+    int32_t pairs;
+} cn_loss;
+
+typedef struct cn_update {
+    int64_t step; /* counted from 1; skipped ones do not count */
+    double gradient_norm; /* before clipping */
+    double learning_rate;
+    int32_t skipped; /* 1: the gradient was not finite, and nothing was changed */
+    int64_t skipped_total;
+} cn_update;
+
+/* Fills in the defaults: LoRA rank 16, alpha 32, all seven targets, bf16 where the processor has it, AdamW 0.9/0.999, clip 1. */
+CN_API int32_t cn_trainer_defaults(cn_trainer_config * config) CN_NOEXCEPT;
+
+/* What a trainer of this kind would take, without making it. CN_ERROR_BUDGET, CN_ERROR_UNSUPPORTED, CN_ERROR_ARGUMENT. */
+CN_API int32_t cn_trainer_plan(const cn_model * model, const cn_trainer_config * config, cn_memory * memory) CN_NOEXCEPT;
+
+/* trainer: free with cn_trainer_free. B starts at zero, so the untrained adapter changes nothing. */
+CN_API int32_t cn_trainer_create(const cn_model * model, const cn_trainer_config * config, cn_trainer ** trainer) CN_NOEXCEPT;
+
+/* Null is allowed. */
+CN_API void cn_trainer_free(cn_trainer * trainer) CN_NOEXCEPT;
+
+/* Until changed; null: none. */
+CN_API int32_t cn_trainer_set_slice(cn_trainer * trainer, cn_slice slice, void * user) CN_NOEXCEPT;
+
+/* Forward and backward; gradients are added to those of earlier batches since the last update. */
+CN_API int32_t cn_trainer_accumulate(cn_trainer * trainer, const cn_batch_train * batch, cn_loss * loss) CN_NOEXCEPT;
+
+/* One step of AdamW on the mean gradient of what was accumulated. CN_ERROR_ARGUMENT when nothing was. */
+CN_API int32_t cn_trainer_update(cn_trainer * trainer, cn_update * update) CN_NOEXCEPT;
+
+/* Forward only, without dropout; gradients are left alone. log_probs: [count], of each row's target, 0 where it has none; or null. */
+CN_API int32_t cn_trainer_evaluate(cn_trainer * trainer, const cn_batch_train * batch, cn_loss * loss, float * log_probs) CN_NOEXCEPT;
+
+/* The current parameters become the reference (use_reference must be set). Until then, the reference is the model without an adapter. */
+CN_API int32_t cn_trainer_set_reference(cn_trainer * trainer) CN_NOEXCEPT;
+
+/* The current parameters are kept aside in a file (the best so far), and taken back from it. */
+CN_API int32_t cn_trainer_save_parameters(cn_trainer * trainer, const char * path) CN_NOEXCEPT;
+CN_API int32_t cn_trainer_load_parameters(cn_trainer * trainer, const char * path) CN_NOEXCEPT;
+
+/*
+ * Everything that the next step depends on: parameters, moments, reference, step, random state, and data_size bytes of the caller's own
+ * (its position in the data). Written whole or not at all, also when the process is killed. Between updates only: gathered gradients are not saved.
+ */
+CN_API int32_t cn_trainer_save_checkpoint(cn_trainer * trainer, const char * path, const void * data, int64_t data_size) CN_NOEXCEPT;
+
+/*
+ * Goes on as if never interrupted. CN_ERROR_MISMATCH when it was made on another model or with other options that matter. data: room for capacity bytes;
+ * data_size: how many it holds; when that is more than capacity, nothing is copied.
+ */
+CN_API int32_t cn_trainer_load_checkpoint(cn_trainer * trainer, const char * path, void * data, int64_t capacity, int64_t * data_size) CN_NOEXCEPT;
+
+/*
+ * The adapter as a file. A path that ends in .gguf: what llama.cpp's --lora loads, in F32. Otherwise a folder in PEFT's form (adapter_config.json and
+ * adapter_model.safetensors); base_model is what its config names, or null.
+ */
+CN_API int32_t cn_trainer_export_adapter(cn_trainer * trainer, const char * path, const char * base_model) CN_NOEXCEPT;
+
+/* Parameters from an adapter in either form; its rank may be lower than the trainer's. CN_ERROR_MISMATCH names what does not fit. */
+CN_API int32_t cn_trainer_import_adapter(cn_trainer * trainer, const char * path) CN_NOEXCEPT;
+
+/* Full-parameter mode: writes the model file again with the trained weights, each in type (ggml's number: F32 0, F16 1, Q8_0 8, BF16 30; vectors stay F32). */
+CN_API int32_t cn_trainer_export_model(cn_trainer * trainer, const char * path, int32_t type) CN_NOEXCEPT;
+
+/* The memory plan that the trainer was made with. */
+CN_API int32_t cn_trainer_memory(const cn_trainer * trainer, cn_memory * memory) CN_NOEXCEPT;
 
 #ifdef __cplusplus
 }

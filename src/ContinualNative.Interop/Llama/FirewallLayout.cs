@@ -6,7 +6,7 @@ namespace ContinualNative.Interop.Llama;
 internal static unsafe partial class FirewallLayout
 {
     /// <summary>The <c>CN_INTERFACE_VERSION</c> that <see cref="Firewall"/> is written for.</summary>
-    internal const int InterfaceVersion = 1;
+    internal const int InterfaceVersion = 2;
 
     /// <summary>The order of <c>CN_STRUCT_*</c> in <c>continual_native.h</c>.</summary>
     internal enum Structure
