@@ -1,0 +1,85 @@
+// Training: losses of packed batches, steps of AdamW, and everything that a run must remember.
+#pragma once
+
+#include "train/graph.h"
+
+#include <string>
+#include <vector>
+
+namespace continual {
+
+// Throws error (argument, unsupported) naming the option; resolves zeros that mean a default.
+cn_trainer_config checked(const model & model, const cn_trainer_config & config);
+
+// The learning rate of step (from 1): linear warm-up, then a cosine down to min_rate_ratio, or constant.
+float learning_rate(const cn_trainer_config & config, int64_t step);
+
+class trainer {
+public:
+    trainer(std::shared_ptr<const model> model, const cn_trainer_config & config);
+
+    // What it would take. Throws error::budget naming the smallest budget.
+    static cn_memory plan(const model & model, const cn_trainer_config & config);
+
+    cn_loss accumulate(const cn_batch_train & batch);
+    cn_loss evaluate(const cn_batch_train & batch, float * log_probs);
+    cn_update update();
+
+    void set_slice(cn_slice slice, void * user);
+    void set_reference();
+
+    const model & base() const { return *model_; }
+    const cn_trainer_config & config() const { return config_; }
+    const parameter_layout & layout() const { return layout_; }
+    const cn_memory & memory() const { return memory_; }
+
+    // For files: runs of layout().count() floats.
+    float * values() { return values_; }
+    float * gradients() { return gradients_; }
+    float * first_moments() { return first_; }
+    float * second_moments() { return second_; }
+    float * reference() { return reference_; } // null without use_reference
+    struct progress {
+        int64_t step = 0;
+        int64_t batches = 0; // since the start: the dropout masks' number
+        int64_t skipped = 0;
+    };
+    progress & state() { return progress_; }
+    // Gradients gathered since the last update are dropped.
+    void forget_gradients();
+
+private:
+    struct gathered;
+    gathered gather(const cn_batch_train & batch);
+    cn_loss run(const cn_batch_train & batch, bool train, float * log_probs);
+    void dpo_coefficients(const cn_batch_train & batch, const gathered & rows, cn_loss & loss);
+    void check(const cn_batch_train & batch) const;
+    cn_loss sum(const gathered & rows, const cn_batch_train & batch) const;
+
+    std::shared_ptr<const model> model_;
+    cn_trainer_config config_;
+    parameter_layout layout_;
+    cn_memory memory_{};
+    std::unique_ptr<arena> arena_;
+    std::unique_ptr<thread_pool> pool_;
+    std::unique_ptr<cpu_context> cpu_;
+    std::unique_ptr<graph> graph_;
+    float * values_ = nullptr;
+    float * gradients_ = nullptr;
+    float * first_ = nullptr;
+    float * second_ = nullptr;
+    float * reference_ = nullptr;
+    progress progress_;
+    double gathered_weight_ = 0;
+    bool gathered_any_ = false;
+    cn_slice slice_ = nullptr;
+    void * slice_user_ = nullptr;
+
+    // Of the rows that carry a loss; sized once.
+    std::vector<int32_t> row_, token_, teacher_token_;
+    std::vector<float> weight_, teacher_log_prob_, teacher_weight_, anchor_, dpo_weight_;
+    std::vector<row_result> results_;
+    std::vector<float> reference_log_prob_;
+};
+
+} // namespace continual
