@@ -396,11 +396,14 @@ internal sealed partial class Scheduler : IDisposable
             return true;
         }
         sequence.WaitFor = null;
-        if ((other.Entry?.Length ?? 0) < sequence.WaitLength)
+        if (IsWhole(other.SequenceId))
         {
-            Register(other, sequence.WaitLength);
+            if ((other.Entry?.Length ?? 0) < sequence.WaitLength)
+            {
+                Register(other, sequence.WaitLength);
+            }
+            Share(sequence, other.SequenceId, sequence.WaitLength);
         }
-        Share(sequence, other.SequenceId, sequence.WaitLength);
         return false;
     }
 
@@ -569,7 +572,7 @@ internal sealed partial class Scheduler : IDisposable
     private PrefixCache.Match TakeFromCells(Sequence sequence)
     {
         PrefixCache.Match match = _cache!.Find(sequence.Version!, sequence.Prompt[..MostShared(sequence)]);
-        if (match.ResidentLength > sequence.Computed)
+        if (match.ResidentLength > sequence.Computed && IsWhole(match.Resident!.SequenceId))
         {
             Share(sequence, match.Resident!.SequenceId, match.ResidentLength);
         }
@@ -586,6 +589,9 @@ internal sealed partial class Scheduler : IDisposable
             Share(sequence, spilled.SequenceId, match.SpilledLength);
         }
     }
+
+    // Where a model has a sliding window, llama.cpp gives cells that lie before a sequence's own window to whoever needs them.
+    private bool IsWhole(int sequenceId) => _context.FirstPosition(sequenceId) == 0;
 
     private void Share(Sequence sequence, int source, int length)
     {
