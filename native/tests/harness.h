@@ -1,6 +1,8 @@
 // A test is a function with a name; CHECK reports and goes on.
 #pragma once
 
+#include <cstdio>
+#include <cstdlib>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -41,4 +43,11 @@ void check_equal(const char * file, int line, const char * expression, const A &
         if (!(condition)) {                                                                 \
             continual_tests::report(__FILE__, __LINE__, "not true: " #condition);           \
         }                                                                                   \
+    } while (false)
+
+// Ends the case as one that could not be tried here. ctest counts it as skipped.
+#define SKIP(reason)                                    \
+    do {                                                \
+        std::fprintf(stderr, "skipped: %s\n", (reason)); \
+        std::exit(77);                                  \
     } while (false)

@@ -1,0 +1,42 @@
+// Causal attention over packed sequences with grouped queries: softmax(q kᵀ · scale) v, each sequence for itself. Rows of scores live in tiles only
+// (Dao 2023, arXiv 2307.08691): memory grows with the length, not with its square.
+#pragma once
+
+#include "ops/gemm.h"
+
+#include <cstdint>
+
+namespace continual {
+
+struct attention_shape {
+    // Token rows are packed: sequence s has rows bounds[s] … bounds[s+1]−1.
+    const int32_t * bounds = nullptr;
+    int32_t sequences = 0;
+    int32_t heads = 0;    // of q
+    int32_t kv_heads = 0; // divides heads; head h looks at kv head h / (heads / kv_heads)
+    int32_t width = 0;    // of a head of q and k
+    int32_t v_width = 0;  // of a head of v
+    // Elements between rows of q and o (usually heads × width) and of k and v.
+    int64_t q_stride = 0;
+    int64_t k_stride = 0;
+    int64_t v_stride = 0;
+    int64_t o_stride = 0;
+    float scale = 1.0f;
+    // A token sees itself and window−1 before it; 0: all before it.
+    int32_t window = 0;
+};
+
+// Bytes of scratch for `threads` threads, forward or backward, whichever needs more.
+int64_t attention_scratch_bytes(const attention_shape & shape, int32_t threads, int64_t longest) noexcept;
+
+// q [rows × heads × width], k, v, o likewise; lse [rows × heads]: logarithm of each row's sum of exponentials. T: float or bf16, which also
+// chooses the products' precision (sums in float always).
+template <typename T>
+void attention_forward(const cpu_context & cpu, const attention_shape & shape, const T * q, const T * k, const T * v, T * o, float * lse, void * scratch);
+
+// dq, dk, dv: replaced, same shapes as q, k, v. dO has o's shape. Same result on any number of threads.
+template <typename T>
+void attention_backward(const cpu_context & cpu, const attention_shape & shape, const T * q, const T * k, const T * v, const T * o, const float * lse, const T * d_o, T * dq, T * dk,
+                        T * dv, void * scratch);
+
+} // namespace continual
