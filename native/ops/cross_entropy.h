@@ -37,7 +37,8 @@ struct row_result {
 
 // logits [rows × vocabulary], `stride` elements apart; results [rows]. d_logits: gradient of the weighted total times `scale`, or null for evaluation only;
 // Out: float (may be logits) or bf16 (may be the same memory as logits: row r's gradient occupies the first half of row r's memory or less, so strides in bytes agree
-// when d_stride = 2·stride).
+// when d_stride = 2·stride). A NaN in a row of logits makes that row's results NaN, and its gradient too; where all factors of a row are 0 its gradient is 0 whatever the
+// logits. A logit of −inf is an impossible token.
 template <typename Out>
 void cross_entropy(const cpu_context & cpu, int64_t rows, int64_t vocabulary, int64_t stride, const float * logits, const row_targets & targets, float scale, row_result * results,
                    Out * d_logits, int64_t d_stride);

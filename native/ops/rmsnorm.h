@@ -8,14 +8,15 @@
 
 namespace continual {
 
+// A NaN in a row makes all of that row's results NaN.
 // x [rows × width], w [width], y [rows × width] (may be x when In is Out), inverse_rms [rows]. Rows are `stride` elements apart in both.
 // In: float or bf16, Out: float or bf16.
 template <typename In, typename Out>
 void rmsnorm_forward(const cpu_context & cpu, int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, float eps, Out * y, float * inverse_rms);
 
 // dx = inverse_rms · (w·dy − x̂ · mean(x̂ · w·dy)), x̂ = x · inverse_rms. With accumulate, dx is added to (dx of Dx float or bf16).
-// dw [width], or null where w is frozen: Σ rows dy · x̂ is added to it. dw needs partial sums: `scratch` has room for threads × width floats
-// (unused when dw is null), and their order is fixed by rows, so that dw is the same on any number of threads.
+// dx may be dy where both are of one type. dw [width], or null where w is frozen: Σ rows dy · x̂ is added to it, column by column in the order of the rows, so that
+// it is the same on any number of threads. `scratch` is not used at present and may be null.
 template <typename In, typename Dy, typename Dx>
 void rmsnorm_backward(const cpu_context & cpu, int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx,
                       bool accumulate, float * dw, float * scratch);

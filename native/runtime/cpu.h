@@ -18,6 +18,10 @@ inline constexpr int32_t isa_count = 4;
 // The highest set that this processor and operating system offer. Asked once.
 isa best_isa() noexcept;
 
+// The set to run on unless told otherwise: best_isa(), or avx512 where vdpbf16ps is there but slower than the same work done by
+// FMA on floats. Decided by the processor's maker, not by a measurement, so that a machine always takes the same one.
+isa preferred_isa() noexcept;
+
 const char * name(isa level) noexcept;
 
 } // namespace continual

@@ -43,10 +43,16 @@ public sealed record EngineOptions
     public bool PrefixCache { get; init; } = true;
 
     /// <summary>
-    /// Share of the KV cells that idle cached prefixes may hold, 0 to 1. More finds more prefixes again; but llama.cpp looks at every used cell for every
-    /// token, so idle ones slow all running sequences down.
+    /// Bytes of host memory for cached prefixes that no running sequence uses; 0: none. They leave the KV cells for it, and come back when a prompt begins
+    /// with them. Models with a sliding window have none: their windows can't be saved whole.
     /// </summary>
-    public double PrefixCacheShare { get; init; } = 0.25;
+    public long PrefixCacheMemory { get; init; } = 512L << 20;
+
+    /// <summary>
+    /// Share of the KV cells that idle cached prefixes may stay in, 0 to 1; null: 0 where they have host memory to go to, else 0.25. More spares copies; but
+    /// llama.cpp looks at every used cell for every token, so idle ones slow all running sequences down.
+    /// </summary>
+    public double? PrefixCacheShare { get; init; }
 
     /// <summary>Longest time from arrival to the last token, unless the request sets its own; null: unlimited.</summary>
     public TimeSpan? RequestTimeout { get; init; }
@@ -70,7 +76,11 @@ public sealed record EngineOptions
         Range(nameof(BatchTokens), BatchTokens, 16, 16384);
         Range(nameof(PrefillChunk), PrefillChunk, 1, BatchTokens);
         Range(nameof(QueueCapacity), QueueCapacity, 1, 1_000_000);
-        if (PrefixCacheShare is not (>= 0 and <= 1))
+        if (PrefixCacheMemory is < 0 or > 1L << 44)
+        {
+            throw new ArgumentException($"{nameof(PrefixCacheMemory)} is {PrefixCacheMemory}; it must lie between 0 and {1L << 44} bytes.");
+        }
+        if (PrefixCacheShare is not (null or (>= 0 and <= 1)))
         {
             throw new ArgumentException($"{nameof(PrefixCacheShare)} is {PrefixCacheShare}; it must lie between 0 and 1.");
         }

@@ -15,8 +15,14 @@ public sealed record EngineStatistics
     /// <summary>Cells of the KV cache.</summary>
     public int KvTokens { get; init; }
 
-    /// <summary>Prefixes kept by the cache.</summary>
+    /// <summary>Prefixes kept by the cache that no running sequence owns, in cells or in host memory.</summary>
     public int CachedPrefixes { get; init; }
+
+    /// <summary>Bytes of host memory that hold cached prefixes.</summary>
+    public long PrefixCacheBytes { get; init; }
+
+    /// <summary>Cached prefixes that came back from host memory to the KV cells.</summary>
+    public long PrefixesRestored { get; init; }
 
     /// <summary>Prompt tokens computed.</summary>
     public long PromptTokens { get; init; }

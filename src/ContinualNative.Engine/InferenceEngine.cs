@@ -361,6 +361,8 @@ public sealed partial class InferenceEngine : IAsyncDisposable
         {
             throw new EngineException(EngineError.InvalidRequest, $"The KV cache of {kv} tokens can't hold one context of {context}. Raise --kv-tokens or lower --ctx.", "kv-tokens");
         }
+        // Of a sliding-window layer, llama.cpp saves the window before the last token only, and a shorter match needs what lay before it.
+        long memory = options.PrefixCache && model.SlidingWindow == 0 ? options.PrefixCacheMemory : 0;
         return options with
         {
             ModelName = options.ModelName ?? Path.GetFileNameWithoutExtension(options.ModelPath),
@@ -368,6 +370,8 @@ public sealed partial class InferenceEngine : IAsyncDisposable
             KvTokens = kv,
             Threads = options.Threads == 0 ? Processor.PhysicalCores() : options.Threads,
             BatchTokens = Math.Max(options.BatchTokens, options.Parallel),
+            PrefixCacheMemory = memory,
+            PrefixCacheShare = options.PrefixCacheShare ?? (memory > 0 ? 0 : 0.25),
         };
     }
 

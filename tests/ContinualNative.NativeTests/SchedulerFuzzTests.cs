@@ -16,16 +16,18 @@ public sealed class SchedulerFuzzTests(ITestOutputHelper output)
     private static readonly TestModelOptions Model = new() { Architecture = "llama", Seed = 11, Context = 512 };
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    public async Task Every_answer_equals_the_one_of_a_fresh_context(int seed)
+    [InlineData(1, 512L << 20, null, 20)]
+    [InlineData(2, 512L << 20, 0.25, 20)]
+    // Room for about eight prefixes.
+    [InlineData(3, 700L << 10, null, 4)]
+    [InlineData(4, 0L, null, 0)]
+    public async Task Every_answer_equals_the_one_of_a_fresh_context(int seed, long hostMemory, double? share, int leastRestored)
     {
         string path = TestModel.Get(Model);
         Random random = new(seed);
         await using InferenceEngine oracle = await TestEngine.LoadAsync(path, parallel: 1, prefixCache: false);
         // Few cells and a small batch: evictions, chunked prompts and waiting happen all the time.
-        await using InferenceEngine engine = await TestEngine.LoadAsync(path, parallel: 6, contextLength: 192, kvTokens: 192 * 7, batchTokens: 64, prefillChunk: 24);
+        await using InferenceEngine engine = await TestEngine.LoadAsync(path, parallel: 6, contextLength: 192, kvTokens: 192 * 7, batchTokens: 64, prefillChunk: 24, prefixCacheMemory: hostMemory, prefixCacheShare: share);
         for (int i = 0; i < Adapters; i++)
         {
             byte[] adapter = TestAdapter.ToBytes(Model, rank: 4, seed: (ulong)(100 + i));
@@ -71,8 +73,10 @@ public sealed class SchedulerFuzzTests(ITestOutputHelper output)
             }
         }
         EngineStatistics statistics = engine.Statistics;
-        output.WriteLine($"{statistics.Steps} steps, {compared} answers compared, {ties} by their likelihood, {statistics.Cancelled} cancelled, {statistics.AdapterSwitches} switches, {statistics.CachedPromptTokens} of {statistics.CachedPromptTokens + statistics.PromptTokens} prompt tokens from the cache");
+        output.WriteLine($"{statistics.Steps} steps, {compared} answers compared, {ties} by their likelihood, {statistics.Cancelled} cancelled, {statistics.AdapterSwitches} switches, {statistics.CachedPromptTokens} of {statistics.CachedPromptTokens + statistics.PromptTokens} prompt tokens from the cache, {statistics.PrefixesRestored} prefixes restored, {statistics.CachedPrefixes} kept in {statistics.PrefixCacheBytes} bytes");
         Assert.True(statistics.Steps > 1000 && statistics.AdapterSwitches > 100 && statistics.Cancelled > 5 && statistics.CachedPromptTokens > 500, "the fuzz did too little to mean anything");
+        Assert.True(hostMemory == 0 ? statistics.PrefixesRestored == 0 : statistics.PrefixesRestored >= leastRestored, $"{statistics.PrefixesRestored} prefixes came back from host memory");
+        Assert.InRange(statistics.PrefixCacheBytes, hostMemory == 0 ? 0 : 1, hostMemory);
         Assert.Equal(0, statistics.Running);
         Assert.True(compared > 80);
         // A tie in the first place is rare; many would mean that something else is wrong.

@@ -103,13 +103,14 @@ public sealed class ScoreTests
     private static async Task<double> CompareAsync(InferenceEngine alone, InferenceEngine engine, PlainDecode plain, int[][] tokens, string? adapter)
     {
         double[] expected = [.. tokens.Select(t => plain.Loss(t, From(t)))];
-        long cached = engine.Statistics.CachedPromptTokens;
+        (long cached, long restored) = (engine.Statistics.CachedPromptTokens, engine.Statistics.PrefixesRestored);
         for (int i = 0; i < tokens.Length; i++)
         {
             Same(expected[i], await LossAsync(alone, tokens[i], adapter), Tolerance, $"text {i}, alone");
             Same(expected[i], await LossAsync(engine, tokens[i], adapter), ToleranceAcrossSizes, $"text {i}, with a cache");
         }
         Assert.True(engine.Statistics.CachedPromptTokens > cached, "the prefix cache was not used");
+        Assert.True(engine.Statistics.PrefixesRestored > restored, "nothing came back from host memory");
         using RunningAnswer beside = Generate(engine, tokens[0], adapter);
         int[] order = [.. Enumerable.Range(0, tokens.Length * 4).Select(i => i % tokens.Length)];
         double[] together = await Task.WhenAll(order.Select(i => LossAsync(engine, tokens[i], adapter)));
@@ -120,7 +121,8 @@ public sealed class ScoreTests
         return expected.Average();
     }
 
-    private static int From(int[] tokens) => Math.Max(1, tokens.Length / 3);
+    // The prefix before it is long enough to come back from host memory.
+    private static int From(int[] tokens) => Math.Max(1, tokens.Length / 2);
 
     private static void Same(double expected, double actual, double tolerance, string what) =>
         Assert.True(Math.Abs(actual - expected) <= tolerance * Math.Abs(expected), $"{what}: {actual:R} instead of {expected:R}, relative difference {Math.Abs(actual - expected) / expected:0.0e0}");

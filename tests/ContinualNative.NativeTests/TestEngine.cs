@@ -7,13 +7,15 @@ namespace ContinualNative.NativeTests;
 /// <summary>Shorthands for tests that run an engine.</summary>
 internal static class TestEngine
 {
-    public static Task<InferenceEngine> LoadAsync(string path, int parallel = 4, bool prefixCache = true, int contextLength = 0, int kvTokens = 0, int batchTokens = 512, int prefillChunk = 128, int threads = 1) =>
+    public static Task<InferenceEngine> LoadAsync(string path, int parallel = 4, bool prefixCache = true, int contextLength = 0, int kvTokens = 0, int batchTokens = 512, int prefillChunk = 128, int threads = 1, long prefixCacheMemory = 512L << 20, double? prefixCacheShare = null) =>
         InferenceEngine.LoadAsync(
             new EngineOptions
             {
                 ModelPath = path,
                 Parallel = parallel,
                 PrefixCache = prefixCache,
+                PrefixCacheMemory = prefixCacheMemory,
+                PrefixCacheShare = prefixCacheShare,
                 ContextLength = contextLength,
                 KvTokens = kvTokens,
                 BatchTokens = batchTokens,

@@ -42,8 +42,11 @@ public sealed class ContinualNativeOptions
     /// <inheritdoc cref="EngineOptions.PrefixCache"/>
     public bool PrefixCache { get; set; } = true;
 
+    /// <inheritdoc cref="EngineOptions.PrefixCacheMemory"/>
+    public long PrefixCacheMemory { get; set; } = 512L << 20;
+
     /// <inheritdoc cref="EngineOptions.PrefixCacheShare"/>
-    public double PrefixCacheShare { get; set; } = 0.25;
+    public double? PrefixCacheShare { get; set; }
 
     /// <inheritdoc cref="EngineOptions.ExactAttention"/>
     public bool ExactAttention { get; set; }
@@ -70,6 +73,7 @@ public sealed class ContinualNativeOptions
         BatchTokens = BatchTokens,
         QueueCapacity = QueueCapacity,
         PrefixCache = PrefixCache,
+        PrefixCacheMemory = PrefixCacheMemory,
         PrefixCacheShare = PrefixCacheShare,
         ExactAttention = ExactAttention,
         RequestTimeout = RequestTimeout,

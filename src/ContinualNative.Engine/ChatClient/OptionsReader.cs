@@ -23,6 +23,8 @@ internal static class OptionsReader
         [nameof(ContinualNativeOptions.BatchTokens)] = static (o, v) => o.BatchTokens = Whole(v),
         [nameof(ContinualNativeOptions.QueueCapacity)] = static (o, v) => o.QueueCapacity = Whole(v),
         [nameof(ContinualNativeOptions.PrefixCache)] = static (o, v) => o.PrefixCache = Flag(v),
+        [nameof(ContinualNativeOptions.PrefixCacheMemory)] = static (o, v) => o.PrefixCacheMemory =
+            long.TryParse(v, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long bytes) ? bytes : throw new FormatException("a whole number of bytes"),
         [nameof(ContinualNativeOptions.PrefixCacheShare)] = static (o, v) => o.PrefixCacheShare =
             double.TryParse(v, NumberStyles.Float, CultureInfo.InvariantCulture, out double share) ? share : throw new FormatException("a number"),
         [nameof(ContinualNativeOptions.ExactAttention)] = static (o, v) => o.ExactAttention = Flag(v),

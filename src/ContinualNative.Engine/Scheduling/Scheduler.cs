@@ -20,6 +20,12 @@ internal sealed partial class Scheduler : IDisposable
     // A shorter prefix is not worth a sequence id.
     private const int WorthKeeping = 8;
 
+    // A copy from host memory that spares fewer tokens is not worth its cells.
+    private const int WorthRestoring = 16;
+
+    // llama.cpp saves sequences below n_seq_max only, so cells on their way to host memory pass under this id. It is never handed out.
+    private const int ScratchId = 0;
+
     private readonly EngineOptions _options;
     private readonly LlamaContextHandle _context;
     private readonly Tokenizer _tokenizer;
@@ -35,6 +41,7 @@ internal sealed partial class Scheduler : IDisposable
     private readonly int _maxOutputs;
     private readonly int _kvTokens;
     private readonly long _cacheLimit;
+    private readonly long _hostLimit;
     private readonly Thread _thread;
     private readonly AutoResetEvent _wake = new(false);
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -60,6 +67,8 @@ internal sealed partial class Scheduler : IDisposable
     private long _finished;
     private long _cancelled;
     private long _refused;
+    private long _restored;
+    private long _hostBytes;
     private volatile int _queuedCount;
     private volatile int _runningCount;
     private volatile int _kvUsed;
@@ -83,12 +92,14 @@ internal sealed partial class Scheduler : IDisposable
         _logger = logger;
         _maxOutputs = maxOutputs;
         _kvTokens = context.KvTokens;
-        _cacheLimit = (long)(options.PrefixCacheShare * _kvTokens);
         _cache = options.PrefixCache && canCachePrefixes ? new PrefixCache() : null;
+        _cacheLimit = (long)(options.PrefixCacheShare!.Value * _kvTokens);
+        _hostLimit = _cache is null ? 0 : options.PrefixCacheMemory;
         _batch = new LlamaBatch(context.BatchTokens);
         _running = new List<Sequence>(options.Parallel);
         _current = adapters.Base;
-        for (int id = _cache is null ? options.Parallel - 1 : LlamaContextHandle.SequenceIds - 1; id >= 0; id--)
+        int firstId = _hostLimit > 0 ? ScratchId + 1 : 0;
+        for (int id = _cache is null ? options.Parallel - 1 : LlamaContextHandle.SequenceIds - 1; id >= firstId; id--)
         {
             _freeIds.Push(id);
         }
@@ -110,6 +121,8 @@ internal sealed partial class Scheduler : IDisposable
                 KvTokensUsed = _kvUsed,
                 KvTokens = _kvTokens,
                 CachedPrefixes = _cachedPrefixes,
+                PrefixCacheBytes = Volatile.Read(ref _hostBytes),
+                PrefixesRestored = Volatile.Read(ref _restored),
                 PromptTokens = Volatile.Read(ref _promptTokens),
                 CachedPromptTokens = Volatile.Read(ref _cachedTokens),
                 GeneratedTokens = Volatile.Read(ref _generatedTokens),
@@ -282,7 +295,7 @@ internal sealed partial class Scheduler : IDisposable
             while (_context.Decode(_batch) == 1)
             {
                 // Two prompts that were computed at the same time hold their common part twice, so the count above can be short.
-                if (!EvictOldest())
+                if (!SpillOldest())
                 {
                     FailNewest(version);
                     return;
@@ -374,7 +387,8 @@ internal sealed partial class Scheduler : IDisposable
         if (other.Ended)
         {
             sequence.WaitFor = null;
-            TakeFromCache(sequence);
+            PrefixCache.Match match = TakeFromCells(sequence);
+            TakeFromHost(sequence, match);
             return false;
         }
         if (other.Computed < sequence.WaitLength)
@@ -382,7 +396,14 @@ internal sealed partial class Scheduler : IDisposable
             return true;
         }
         sequence.WaitFor = null;
-        Share(sequence, other.SequenceId, sequence.WaitLength);
+        if (IsWhole(other.SequenceId))
+        {
+            if ((other.Entry?.Length ?? 0) < sequence.WaitLength)
+            {
+                Register(other, sequence.WaitLength);
+            }
+            Share(sequence, other.SequenceId, sequence.WaitLength);
+        }
         return false;
     }
 
@@ -403,9 +424,9 @@ internal sealed partial class Scheduler : IDisposable
             {
                 return;
             }
-            if (_cache is not null && sequence.PromptLength >= WorthKeeping)
+            if (_cache is not null && sequence.PromptLength >= WorthKeeping && !_cache.Holds(sequence.Version!, sequence.Prompt))
             {
-                sequence.Entry = _cache.Insert(sequence.Version!, sequence.Prompt, sequence.SequenceId, idle: false);
+                Register(sequence, sequence.PromptLength);
             }
         }
         Draw(sequence, sequence.BatchStart + count - 1);
@@ -513,7 +534,9 @@ internal sealed partial class Scheduler : IDisposable
             }
             Start(sequence);
         }
-        _runningCount = _running.Count;
+        // Only now: prompts that came together may all begin with a prefix that the first of them restored.
+        Trim();
+        UpdateGauges();
     }
 
     private void Start(Sequence sequence)
@@ -529,14 +552,15 @@ internal sealed partial class Scheduler : IDisposable
         }
         if (_freeIds.Count == 0)
         {
-            EvictOldest();
+            SpillOldest();
         }
         sequence.SequenceId = _freeIds.Pop();
         sequence.AdmittedAt = Stopwatch.GetTimestamp();
-        TakeFromCache(sequence);
         if (_cache is not null)
         {
+            PrefixCache.Match match = TakeFromCells(sequence);
             FindWorthWaiting(sequence);
+            TakeFromHost(sequence, match);
         }
         _running.Add(sequence);
         sequence.Answer?.MarkAdmitted(sequence.Version.Id);
@@ -545,13 +569,29 @@ internal sealed partial class Scheduler : IDisposable
     // The last token of a prompt is always computed: its logits draw the first token. A scored sequence needs them from its first target on.
     private static int MostShared(Sequence sequence) => sequence.Score is { } score ? score.From - 1 : sequence.PromptLength - 1;
 
-    private void TakeFromCache(Sequence sequence)
+    private PrefixCache.Match TakeFromCells(Sequence sequence)
     {
-        if (_cache?.Find(sequence.Version!, sequence.Prompt[..MostShared(sequence)], out int shared) is { } entry && shared > sequence.Computed)
+        PrefixCache.Match match = _cache!.Find(sequence.Version!, sequence.Prompt[..MostShared(sequence)]);
+        if (match.ResidentLength > sequence.Computed && IsWhole(match.Resident!.SequenceId))
         {
-            Share(sequence, entry.SequenceId, shared);
+            Share(sequence, match.Resident!.SequenceId, match.ResidentLength);
+        }
+        return match;
+    }
+
+    // What a running sequence holds, or will hold soon, is not worth a copy.
+    private void TakeFromHost(Sequence sequence, PrefixCache.Match match)
+    {
+        int covered = sequence.WaitFor is null ? sequence.Computed : sequence.WaitLength;
+        if (match.Spilled is { } spilled && match.SpilledLength >= covered + WorthRestoring && Restore(spilled))
+        {
+            sequence.WaitFor = null;
+            Share(sequence, spilled.SequenceId, match.SpilledLength);
         }
     }
+
+    // Where a model has a sliding window, llama.cpp gives cells that lie before a sequence's own window to whoever needs them.
+    private bool IsWhole(int sequenceId) => _context.FirstPosition(sequenceId) == 0;
 
     private void Share(Sequence sequence, int source, int length)
     {
@@ -563,6 +603,18 @@ internal sealed partial class Scheduler : IDisposable
         _cachedTokens += length - sequence.Cached;
         sequence.Computed = length;
         sequence.Cached = length;
+        Register(sequence, length);
+    }
+
+    // The cells of a prefix stay in use while a sequence that shares them runs, whatever becomes of the entry that they came from.
+    private void Register(Sequence sequence, int length)
+    {
+        PrefixCache.Entry entry = _cache!.InsertRunning(sequence.Version!, sequence.Tokens.AsSpan(0, length), sequence.SequenceId);
+        if (sequence.Entry is { } shorter)
+        {
+            _cache.Remove(shorter);
+        }
+        sequence.Entry = entry;
     }
 
     private void FindWorthWaiting(Sequence sequence)
@@ -643,13 +695,11 @@ internal sealed partial class Scheduler : IDisposable
     private void RemoveEnded()
     {
         int kept = 0;
-        int used = 0;
         for (int i = 0; i < _running.Count; i++)
         {
             Sequence sequence = _running[i];
             if (!sequence.Ended)
             {
-                used += sequence.PrivateCells;
                 _running[kept++] = sequence;
             }
         }
@@ -657,9 +707,27 @@ internal sealed partial class Scheduler : IDisposable
         {
             _running.RemoveRange(kept, _running.Count - kept);
         }
-        _runningCount = kept;
-        _kvUsed = used + (int)(_cache?.Tokens ?? 0);
-        _cachedPrefixes = _cache?.IdleCount ?? 0;
+        UpdateGauges();
+    }
+
+    private void UpdateGauges()
+    {
+        _runningCount = _running.Count;
+        _kvUsed = (int)UsedCells();
+        _cachedPrefixes = _cache is null ? 0 : _cache.IdleCount + _cache.SpilledCount;
+    }
+
+    private long UsedCells()
+    {
+        long used = _cache?.Tokens ?? 0;
+        for (int i = 0; i < _running.Count; i++)
+        {
+            if (!_running[i].Ended)
+            {
+                used += _running[i].PrivateCells;
+            }
+        }
+        return used;
     }
 
     private void Finish(Sequence sequence, FinishReason reason)
@@ -724,7 +792,7 @@ internal sealed partial class Scheduler : IDisposable
     // Leaves the sequence's cells to the prefix cache, with its id.
     private bool Keep(Sequence sequence)
     {
-        if (_cache!.Insert(sequence.Version!, sequence.Tokens.AsSpan(0, sequence.Computed), sequence.SequenceId, idle: true) is not { } entry)
+        if (_cache!.InsertIdle(sequence.Version!, sequence.Tokens.AsSpan(0, sequence.Computed), sequence.SequenceId) is not { } entry)
         {
             return false;
         }
@@ -732,14 +800,19 @@ internal sealed partial class Scheduler : IDisposable
         {
             Evict(ancestor);
         }
-        while (_cache.Tokens > _cacheLimit && EvictOldest())
-        {
-        }
+        Trim();
         // Running sequences need ids whatever the cache holds.
-        while (_freeIds.Count < _options.Parallel && EvictOldest())
+        while (_freeIds.Count < _options.Parallel && SpillOldest())
         {
         }
         return true;
+    }
+
+    private void Trim()
+    {
+        while (_cache is not null && _cache.Tokens > _cacheLimit && SpillOldest())
+        {
+        }
     }
 
     private void Free(int sequenceId)
@@ -751,34 +824,112 @@ internal sealed partial class Scheduler : IDisposable
     private void Evict(PrefixCache.Entry entry)
     {
         _cache!.Remove(entry);
-        Free(entry.SequenceId);
+        DropCopy(entry);
+        if (entry.IsResident)
+        {
+            Free(entry.SequenceId);
+        }
     }
 
-    private bool EvictOldest()
+    private void DropCopy(PrefixCache.Entry entry)
+    {
+        if (entry.Copy is { } copy)
+        {
+            entry.Copy = null;
+            Volatile.Write(ref _hostBytes, _hostBytes - copy.Bytes);
+            copy.Dispose();
+        }
+    }
+
+    // Frees the cells of the idle entry that was used longest ago. It stays in host memory, unless that has no room for it.
+    private bool SpillOldest()
     {
         if (_cache?.Oldest() is not { } oldest)
         {
             return false;
         }
-        Evict(oldest);
+        if (oldest.Copy is null && !Save(oldest))
+        {
+            Evict(oldest);
+        }
+        else
+        {
+            Free(_cache.Spill(oldest));
+        }
+        return true;
+    }
+
+    private bool Save(PrefixCache.Entry entry)
+    {
+        if (_hostLimit == 0)
+        {
+            return false;
+        }
+        _context.Share(entry.SequenceId, ScratchId, entry.Length);
+        try
+        {
+            long bytes = _context.StateBytes(ScratchId);
+            if (bytes == 0 || bytes > _hostLimit)
+            {
+                return false;
+            }
+            while (_hostBytes + bytes > _hostLimit)
+            {
+                if (_cache!.OldestSpilled() is { } spilled)
+                {
+                    Evict(spilled);
+                }
+                else
+                {
+                    DropCopy(_cache.OldestCopied()!);
+                }
+            }
+            entry.Copy = _context.SaveState(ScratchId, bytes);
+            if (entry.Copy is null)
+            {
+                LogNotSaved(entry.Length, bytes);
+                return false;
+            }
+            Volatile.Write(ref _hostBytes, _hostBytes + bytes);
+            return true;
+        }
+        finally
+        {
+            _context.Remove(ScratchId);
+        }
+    }
+
+    // Brings a spilled entry back to cells. False when there is no room for it, or the copy can't be used; then the prompt is computed.
+    private bool Restore(PrefixCache.Entry entry)
+    {
+        while (_freeIds.Count == 0 || UsedCells() + entry.Length > _kvTokens)
+        {
+            if (!SpillOldest())
+            {
+                return false;
+            }
+        }
+        if (entry.Copy is not { } copy)
+        {
+            // Those that made room took its place in host memory.
+            return false;
+        }
+        int id = _freeIds.Pop();
+        if (!_context.RestoreState(copy, id))
+        {
+            _freeIds.Push(id);
+            Evict(entry);
+            LogNotRestored(entry.Length);
+            return false;
+        }
+        _cache!.Restore(entry, id);
+        _restored++;
         return true;
     }
 
     private void MakeRoom(int tokens)
     {
-        if (_cache is null)
-        {
-            return;
-        }
-        long used = tokens;
-        for (int i = 0; i < _running.Count; i++)
-        {
-            if (!_running[i].Ended)
-            {
-                used += _running[i].PrivateCells;
-            }
-        }
-        while (used + _cache.Tokens > _kvTokens && EvictOldest())
+        while (_cache is not null && UsedCells() + tokens > _kvTokens && SpillOldest())
         {
         }
     }
@@ -881,6 +1032,11 @@ internal sealed partial class Scheduler : IDisposable
         {
             FreeAdapter(version);
         }
+        while ((_cache?.Oldest() ?? _cache?.OldestSpilled()) is { } entry)
+        {
+            Evict(entry);
+        }
+        UpdateGauges();
     }
 
     [LoggerMessage(100, LogLevel.Critical, "The engine thread met an unexpected error and ends; all requests fail from now on")]
@@ -891,6 +1047,12 @@ internal sealed partial class Scheduler : IDisposable
 
     [LoggerMessage(102, LogLevel.Warning, "The KV cache is full: a request under adapter {Adapter} was refused")]
     private partial void LogKvFull(string adapter);
+
+    [LoggerMessage(104, LogLevel.Warning, "A cached prefix of {Tokens} tokens could not be copied to {Bytes} bytes of host memory and was dropped")]
+    private partial void LogNotSaved(int tokens, long bytes);
+
+    [LoggerMessage(105, LogLevel.Warning, "A cached prefix of {Tokens} tokens could not be brought back from host memory; it was dropped, and prompts that begin with it are computed")]
+    private partial void LogNotRestored(int tokens);
 
     [LoggerMessage(103, LogLevel.Information, "Adapter {Adapter} is no longer in use and was freed")]
     private partial void LogAdapterFreed(string adapter);

@@ -66,7 +66,10 @@ internal sealed class Sequence
 
     public int WaitLength { get; set; }
 
-    /// <summary>The prefix cache's note of this sequence's prompt while it runs.</summary>
+    /// <summary>
+    /// The prefix cache's note of what this sequence shares while it runs: the prefix that it took over or gave away, or its whole prompt. null only while it
+    /// shares nothing.
+    /// </summary>
     public PrefixCache.Entry? Entry { get; set; }
 
     public bool Ended { get; set; }
@@ -81,7 +84,7 @@ internal sealed class Sequence
     public int PrefillEnd => Score is null ? PromptLength : PromptLength - 1;
 
     /// <summary>Cells that this sequence holds besides those that the prefix cache knows of.</summary>
-    public int PrivateCells => Computed - (Entry?.Length ?? Cached);
+    public int PrivateCells => Computed - (Entry?.Length ?? 0);
 
     public ReadOnlySpan<int> Prompt => Tokens.AsSpan(0, PromptLength);
 

@@ -37,9 +37,11 @@ internal sealed class ServerMetrics
         Gauge kvUsed = metrics.CreateGauge("continual_kv_tokens_used", "Cells of the KV cache that hold something.");
         Gauge kvTotal = metrics.CreateGauge("continual_kv_tokens", "Cells of the KV cache.");
         Gauge prefixes = metrics.CreateGauge("continual_cached_prefixes", "Prefixes kept by the prefix cache.");
+        Gauge prefixBytes = metrics.CreateGauge("continual_prefix_cache_bytes", "Bytes of host memory that hold cached prefixes.");
         Gauge adapters = metrics.CreateGauge("continual_adapters", "Adapters loaded.");
         Counter computed = metrics.CreateCounter("continual_prompt_tokens_total", "Prompt tokens computed.");
         Counter cached = metrics.CreateCounter("continual_prefix_cache_hit_tokens_total", "Prompt tokens taken from the prefix cache.");
+        Counter restored = metrics.CreateCounter("continual_prefixes_restored_total", "Cached prefixes that came back from host memory to the KV cells.");
         Counter generated = metrics.CreateCounter("continual_generated_tokens_total", "Tokens generated.");
         Counter steps = metrics.CreateCounter("continual_steps_total", "Steps of the engine.");
         Counter switches = metrics.CreateCounter("continual_adapter_switches_total", "Changes of the adapter between steps.");
@@ -61,9 +63,11 @@ internal sealed class ServerMetrics
             kvUsed.Set(s.KvTokensUsed);
             kvTotal.Set(s.KvTokens);
             prefixes.Set(s.CachedPrefixes);
+            prefixBytes.Set(s.PrefixCacheBytes);
             adapters.Set(model.Engine.Adapters.List().Count);
             computed.IncTo(s.PromptTokens);
             cached.IncTo(s.CachedPromptTokens);
+            restored.IncTo(s.PrefixesRestored);
             generated.IncTo(s.GeneratedTokens);
             steps.IncTo(s.Steps);
             switches.IncTo(s.AdapterSwitches);

@@ -42,6 +42,9 @@ internal sealed record ServeOptions
 
     public bool NoPrefixCache { get; init; }
 
+    /// <summary>Bytes of host memory for idle cached prefixes; 0: none.</summary>
+    public long PrefixCacheMemory { get; init; } = 512L << 20;
+
     /// <summary>Largest request body in bytes.</summary>
     public long MaxBody { get; init; } = 4 << 20;
 
@@ -69,6 +72,7 @@ internal sealed record ServeOptions
         GpuLayers = GpuLayers,
         QueueCapacity = Queue,
         PrefixCache = !NoPrefixCache,
+        PrefixCacheMemory = PrefixCacheMemory,
         RequestTimeout = Timeout,
     };
 
@@ -96,6 +100,7 @@ internal sealed record ServeOptions
         Between("threads", Threads, 0, 512);
         Between("gpu-layers", GpuLayers, -1, 100_000);
         Between("queue", Queue, 1, 1_000_000);
+        Between("prefix-cache-memory", PrefixCacheMemory, 0, 1L << 44);
         Between("max-body", MaxBody, 1024, 1L << 30);
         Between("max-prompt-tokens", MaxPromptTokens, 0, 1 << 22);
         if (Timeout is { } timeout && timeout <= TimeSpan.Zero)

@@ -33,6 +33,7 @@ internal static class ServeSettings
         new("timeout", "SECONDS", "Longest time for one request (default: none).", static (o, v) => o with { Timeout = Seconds(v) }),
         new("drain-timeout", "SECONDS", "How long a stopping server lets answers finish (default: 30).", static (o, v) => o with { DrainTimeout = Seconds(v) }),
         new("no-prefix-cache", null, "Compute every prompt from its beginning.", static (o, v) => o with { NoPrefixCache = Flag(v) }),
+        new("prefix-cache-memory", "BYTES", "Host memory for cached prefixes that nobody uses at the moment; 2GiB is understood, 0: none (default: 512MiB).", static (o, v) => o with { PrefixCacheMemory = Bytes(v) }),
         new("max-body", "BYTES", "Largest request body; 8MiB is understood (default: 4MiB).", static (o, v) => o with { MaxBody = Bytes(v) }),
         new("max-prompt-tokens", "N", "Longest prompt in tokens (default: what the context holds).", static (o, v) => o with { MaxPromptTokens = Whole(v) }),
         new("json", null, "Print one JSON line on standard output once the model is ready.", static (o, v) => o with { Json = Flag(v) }),

@@ -201,6 +201,41 @@ public sealed unsafe class LlamaContextHandle : SafeHandle
     /// <summary>The first position of a sequence, or −1 when it is empty; above 0 once a sliding window has passed.</summary>
     public int FirstPosition(int sequence) => LlamaNative.llama_memory_seq_pos_min(_memory, sequence);
 
+    /// <summary>
+    /// Bytes that the state of a sequence takes in host memory; 0 when it can't be saved. llama.cpp saves sequences below <see cref="LlamaContextOptions.MaxSequences"/>
+    /// only: another has to <see cref="Share"/> its cells with one of those first.
+    /// </summary>
+    public long StateBytes(int sequence) => (long)LlamaNative.llama_state_seq_get_size(this, sequence);
+
+    /// <summary>Copies the KV of a sequence to <paramref name="bytes"/> of host memory, which <see cref="StateBytes"/> told. null when that fails.</summary>
+    public LlamaSequenceState? SaveState(int sequence, long bytes)
+    {
+        if (LlamaSequenceState.Allocate((nuint)bytes) is not { } state)
+        {
+            return null;
+        }
+        if (LlamaNative.llama_state_seq_get_data(this, state, (nuint)bytes, sequence) == (nuint)bytes)
+        {
+            return state;
+        }
+        state.Dispose();
+        return null;
+    }
+
+    /// <summary>
+    /// Copies saved KV into free cells of this context under any sequence id, whose earlier cells are forgotten. The state must come from this context.
+    /// False when llama.cpp refuses it, for want of free cells most often; the sequence is empty then.
+    /// </summary>
+    public bool RestoreState(LlamaSequenceState state, int sequence)
+    {
+        if (LlamaNative.llama_state_seq_set_data(this, state, (nuint)state.Bytes, sequence) == (nuint)state.Bytes)
+        {
+            return true;
+        }
+        Remove(sequence);
+        return false;
+    }
+
     /// <inheritdoc/>
     protected override bool ReleaseHandle()
     {

@@ -28,6 +28,9 @@ public sealed unsafe class LlamaModelHandle : SafeHandle
     /// <summary>Number of layers.</summary>
     public int LayerCount => LlamaNative.llama_model_n_layer(this);
 
+    /// <summary>Tokens that its sliding-window layers look back at; 0 when it has none.</summary>
+    public int SlidingWindow => LlamaNative.llama_model_n_swa(this);
+
     /// <summary>Bytes of all tensors.</summary>
     public long Bytes => (long)LlamaNative.llama_model_size(this);
 

@@ -40,6 +40,7 @@ internal static unsafe partial class LlamaNative
     [LibraryImport(Llama)] internal static partial int llama_model_n_ctx_train(LlamaModelHandle model);
     [LibraryImport(Llama)] internal static partial int llama_model_n_embd_out(LlamaModelHandle model);
     [LibraryImport(Llama)] internal static partial int llama_model_n_layer(LlamaModelHandle model);
+    [LibraryImport(Llama)] internal static partial int llama_model_n_swa(LlamaModelHandle model);
     [LibraryImport(Llama)] internal static partial ulong llama_model_size(LlamaModelHandle model);
     [LibraryImport(Llama)] internal static partial ulong llama_model_n_params(LlamaModelHandle model);
     [LibraryImport(Llama)] internal static partial byte llama_model_has_encoder(LlamaModelHandle model);
@@ -66,6 +67,11 @@ internal static unsafe partial class LlamaNative
     [LibraryImport(Llama)] internal static partial void llama_memory_seq_cp(nint memory, int source, int destination, int from, int to);
     [LibraryImport(Llama)] internal static partial int llama_memory_seq_pos_min(nint memory, int sequence);
     [LibraryImport(Llama)] internal static partial int llama_memory_seq_pos_max(nint memory, int sequence);
+
+    // These three catch their own exceptions, log them and return 0.
+    [LibraryImport(Llama)] internal static partial nuint llama_state_seq_get_size(LlamaContextHandle context, int sequence);
+    [LibraryImport(Llama)] internal static partial nuint llama_state_seq_get_data(LlamaContextHandle context, LlamaSequenceState destination, nuint size, int sequence);
+    [LibraryImport(Llama)] internal static partial nuint llama_state_seq_set_data(LlamaContextHandle context, LlamaSequenceState source, nuint size, int sequence);
 
     // Vocabulary
     [LibraryImport(Llama)] internal static partial int llama_vocab_n_tokens(nint vocab);

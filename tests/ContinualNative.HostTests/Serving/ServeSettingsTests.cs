@@ -40,6 +40,14 @@ public sealed class ServeSettingsTests : IDisposable
     [InlineData("--max-body", "2048", 2048)]
     public void Sizes_have_units(string flag, string value, long bytes) => Assert.Equal(bytes, ReadWithoutFile([flag, value], []).MaxBody);
 
+    [Fact]
+    public void Host_memory_for_prefixes_reaches_the_engine()
+    {
+        Assert.Equal(2L << 30, ReadWithoutFile(["--prefix-cache-memory", "2GiB"], []).ToEngine().PrefixCacheMemory);
+        Assert.Equal(0, ReadWithoutFile(["--prefix-cache-memory", "0"], []).ToEngine().PrefixCacheMemory);
+        Assert.Equal(new ContinualNative.Engine.EngineOptions { ModelPath = "" }.PrefixCacheMemory, ReadWithoutFile([], []).ToEngine().PrefixCacheMemory);
+    }
+
     [Theory]
     [InlineData("listen", "--listen", "127.0.0.1:80")]
     [InlineData("listen", "--listen", "https://127.0.0.1:80")]
@@ -50,6 +58,7 @@ public sealed class ServeSettingsTests : IDisposable
     [InlineData("timeout", "--timeout", "0")]
     [InlineData("name", "--name", "a@b")]
     [InlineData("max-body", "--max-body", "1")]
+    [InlineData("prefix-cache-memory", "--prefix-cache-memory", "99999GiB")]
     [InlineData("adapter", "--adapter", "there-is-no-such-file.gguf")]
     [InlineData("chat-template", "--chat-template", "there-is-no-such-file.jinja")]
     public void Values_out_of_range_are_named(string key, params string[] args)

@@ -77,6 +77,8 @@ public sealed class HostingTests
     [InlineData("Parallel", "0", "Parallel is 0")]
     [InlineData("Parallel", "many", "Model:Parallel is 'many'; it must be a whole number")]
     [InlineData("PrefixCacheShare", "1.5", "PrefixCacheShare is 1.5")]
+    [InlineData("PrefixCacheMemory", "-1", "PrefixCacheMemory is -1")]
+    [InlineData("PrefixCacheMemory", "1GiB", "Model:PrefixCacheMemory is '1GiB'; it must be a whole number of bytes")]
     [InlineData("RequestTimeout", "-00:00:01", "RequestTimeout is -00:00:01")]
     [InlineData("PrefixCache", "maybe", "Model:PrefixCache is 'maybe'; it must be true or false")]
     [InlineData("Paralell", "2", "Model:Paralell: there is no such setting")]
@@ -105,6 +107,7 @@ public sealed class HostingTests
             {
                 TypeCode.String => "text",
                 TypeCode.Int32 => 17,
+                TypeCode.Int64 => 1L << 33,
                 TypeCode.Boolean => !(bool)ours.GetValue(new ContinualNativeOptions())!,
                 _ => TimeSpan.FromSeconds(9),
             };
