@@ -169,7 +169,7 @@ public static class ExampleReader
             throw Wrong("the field 'messages' is missing (or 'prompt' and 'completion', for raw text)");
         }
         string text1 = Text(prompt, "prompt", mayBeEmpty: true);
-        return new Example { Line = line, Id = id, Weight = weight, Prompt = text1, Target = Text(completion, "completion", mayBeEmpty: false), Rejected = Field("rejected") is { } other ? Text(other, "rejected", mayBeEmpty: false) : null };
+        return new Example { Line = line, Id = id, Weight = weight, Prompt = text1, Target = Text(completion, "completion", mayBeEmpty: false), Rejected = Field("rejected") is { } worse ? Text(worse, "rejected", mayBeEmpty: false) : null };
 
         JsonElement? Field(string field) => root.TryGetProperty(field, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
 

@@ -175,7 +175,7 @@ internal static class TrainCommand
         return ExitCodes.Ok;
     }
 
-    private static IEnumerable<string> Arguments()
+    private static string[] Arguments()
     {
         string[] arguments = Environment.GetCommandLineArgs()[1..];
         return arguments.Contains("--resume") ? arguments : [.. arguments, "--resume"];

@@ -1,5 +1,4 @@
 using ContinualNative.Core.Evaluation;
-using ContinualNative.Engine;
 using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Models;
 using ContinualNative.Host.Commands;
