@@ -225,7 +225,7 @@ int main(int argc, char ** argv) {
 #endif
     std::printf("GFLOP/s and × OpenBLAS; last: f32 of FMA's registers\n");
     std::printf("%-22s %5s %5s %5s %-6s| %6s | %14s | %14s | %14s |\n", "product", "m", "n", "k", "right", "sgemm", "f32", "bf16 by FMA", "vdpbf16ps");
-    const tensor_type q4 = tensor_type::q8_0;
+    const tensor_type q4 = tensor_type::q4_k;
     const shape shapes[] = {
         {"down, forwards", 512, 896, 4864, q4, true, false, false},
         {"down, backwards", 512, 4864, 896, q4, false, false, false},
