@@ -110,9 +110,9 @@ internal sealed class RunState
                 differences.Add($"--{option} is {value} and was {before ?? "not there"}");
             }
         }
-        AddIf(Data != now.Data, "the training examples (--data, the chat template or the vocabulary) differ");
+        AddIf(Data != now.Data, "the training examples (--data or --corpus, the chat template or the vocabulary) differ");
         AddIf(Validation != now.Validation, "the validation examples differ");
-        AddIf(Initial != now.Initial, "the adapter to begin with (--init) differs");
+        AddIf(Initial != now.Initial, "what the run began with (the adapter of --init, or the fresh model) differs");
         if (differences.Count > 0)
         {
             throw new TrainingException(TrainingError.Checkpoint,

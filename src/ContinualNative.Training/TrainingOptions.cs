@@ -6,6 +6,9 @@ namespace ContinualNative.Training;
 /// <summary>How a run trains. <see cref="Validate"/> names the option that is wrong as the command line spells it.</summary>
 public sealed record TrainingOptions
 {
+    /// <summary>Adapters on frozen weights, or all weights.</summary>
+    public TrainingMode Mode { get; init; }
+
     /// <summary>Longest example in tokens; longer ones are cut.</summary>
     public int SequenceLength { get; init; } = 256;
 
@@ -14,6 +17,9 @@ public sealed record TrainingOptions
 
     /// <summary>How often the data is gone through.</summary>
     public int Epochs { get; init; } = 3;
+
+    /// <summary>Steps of the whole run, for which as many epochs are begun as it takes; 0: <see cref="Epochs"/> decide.</summary>
+    public int Steps { get; init; }
 
     /// <summary>Batches to a step.</summary>
     public int Accumulate { get; init; } = 1;
@@ -47,6 +53,9 @@ public sealed record TrainingOptions
 
     /// <summary>Share of the adapters' inputs dropped in training.</summary>
     public double Dropout { get; init; }
+
+    /// <summary>AdamW's decay of the second moment.</summary>
+    public double Beta2 { get; init; } = 0.999;
 
     /// <summary>AdamW's decoupled weight decay.</summary>
     public double WeightDecay { get; init; }
@@ -87,6 +96,9 @@ public sealed record TrainingOptions
     /// <summary>Steps skipped in a row for a gradient that is not finite after which training gives up.</summary>
     public int MostSkipped { get; init; } = 5;
 
+    /// <summary>Options of the caller's own that change the result, by name: a checkpoint must agree with them too.</summary>
+    public IReadOnlyDictionary<string, string> Others { get; init; } = new Dictionary<string, string>();
+
     /// <summary>Throws <see cref="TrainingException"/> (BadOption).</summary>
     public void Validate()
     {
@@ -97,6 +109,7 @@ public sealed record TrainingOptions
             throw Wrong("seq-len", $"{SequenceLength} is more than a batch's {BatchTokens} tokens, so that a long example would fit none; lower it, or raise --batch-tokens");
         }
         Between("epochs", Epochs, 1, 100_000);
+        Between("steps", Steps, 0, 10_000_000);
         Between("accumulate", Accumulate, 1, 1 << 20);
         Between("rank", Rank, 1, 1024);
         Between("alpha", Alpha, 1e-6, 1e6);
@@ -109,6 +122,7 @@ public sealed record TrainingOptions
         Between("warmup", Warmup, 0, 1);
         Between("final-rate", FinalRate, 0, 1);
         Between("dropout", Dropout, 0, 0.99);
+        Between("beta2", Beta2, 0, 0.999999);
         Between("weight-decay", WeightDecay, 0, 10);
         Between("clip", Clip, 0, 1e9);
         Between("threads", Threads, 0, 512);
@@ -123,32 +137,43 @@ public sealed record TrainingOptions
     }
 
     /// <summary>Whatever changes the result, by its option's name, as text: what a checkpoint must agree with.</summary>
-    internal SortedDictionary<string, string> Significant() => new(StringComparer.Ordinal)
+    internal SortedDictionary<string, string> Significant()
     {
-        ["seq-len"] = Text(SequenceLength),
-        ["batch-tokens"] = Text(BatchTokens),
-        ["epochs"] = Text(Epochs),
-        ["accumulate"] = Text(Accumulate),
-        ["seed"] = Text(Seed),
-        ["rank"] = Text(Rank),
-        ["alpha"] = Text(Alpha),
-        ["rs-lora"] = RsLora ? "yes" : "no",
-        ["targets"] = Targets.ToString().ToLowerInvariant(),
-        ["lr"] = Text(LearningRate),
-        ["b-rate-ratio"] = Text(BRateRatio),
-        ["warmup"] = Text(Warmup),
-        ["final-rate"] = Text(FinalRate),
-        ["dropout"] = Text(Dropout),
-        ["weight-decay"] = Text(WeightDecay),
-        ["clip"] = Text(Clip),
-        ["precision"] = (Precision ?? TrainerOptions.BestPrecision).ToString().ToLowerInvariant(),
-        ["memory-budget"] = Text(MemoryBudget),
-        ["validation-share"] = Text(ValidationShare),
-        ["validation-every"] = Text(ValidationEvery),
-        ["patience"] = Text(Patience),
-        ["anchor"] = Text(Anchor),
-        ["dpo-beta"] = Text(DpoBeta),
-    };
+        SortedDictionary<string, string> options = new(StringComparer.Ordinal)
+        {
+            ["mode"] = Mode.ToString().ToLowerInvariant(),
+            ["seq-len"] = Text(SequenceLength),
+            ["batch-tokens"] = Text(BatchTokens),
+            ["epochs"] = Text(Epochs),
+            ["steps"] = Text(Steps),
+            ["accumulate"] = Text(Accumulate),
+            ["seed"] = Text(Seed),
+            ["rank"] = Text(Rank),
+            ["alpha"] = Text(Alpha),
+            ["rs-lora"] = RsLora ? "yes" : "no",
+            ["targets"] = Targets.ToString().ToLowerInvariant(),
+            ["lr"] = Text(LearningRate),
+            ["b-rate-ratio"] = Text(BRateRatio),
+            ["warmup"] = Text(Warmup),
+            ["final-rate"] = Text(FinalRate),
+            ["dropout"] = Text(Dropout),
+            ["beta2"] = Text(Beta2),
+            ["weight-decay"] = Text(WeightDecay),
+            ["clip"] = Text(Clip),
+            ["precision"] = (Precision ?? TrainerOptions.BestPrecision).ToString().ToLowerInvariant(),
+            ["memory-budget"] = Text(MemoryBudget),
+            ["validation-share"] = Text(ValidationShare),
+            ["validation-every"] = Text(ValidationEvery),
+            ["patience"] = Text(Patience),
+            ["anchor"] = Text(Anchor),
+            ["dpo-beta"] = Text(DpoBeta),
+        };
+        foreach ((string option, string value) in Others)
+        {
+            options.Add(option, value);
+        }
+        return options;
+    }
 
     private static string Text(IFormattable value) => value.ToString(null, CultureInfo.InvariantCulture);
 

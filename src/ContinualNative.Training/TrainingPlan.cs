@@ -28,9 +28,13 @@ public sealed class TrainingPlan
         int sequences = 1;
         long rows = 0;
         long batches = 0;
-        for (int epoch = 0; epoch < options.Epochs; epoch++)
+        while (options.Steps > 0 ? Steps < options.Steps : Epochs < options.Epochs)
         {
-            List<int[]> packed = Pack(epoch);
+            List<int[]> packed = Pack(Epochs++);
+            if (options.Steps > 0 && (options.Steps - Steps) * (long)options.Accumulate < packed.Count)
+            {
+                packed = packed[..((options.Steps - Steps) * options.Accumulate)];
+            }
             batches += packed.Count;
             rows += packed.Sum(b => (long)b.Sum(i => _rows[i]));
             Steps = checked(Steps + StepsOf(packed.Count));
@@ -71,6 +75,9 @@ public sealed class TrainingPlan
 
     /// <summary>Whether the examples are pairs.</summary>
     public bool IsDpo { get; }
+
+    /// <summary>Epochs begun; the last may be cut off.</summary>
+    public int Epochs { get; }
 
     /// <summary>Steps of all epochs.</summary>
     public int Steps { get; }
@@ -141,6 +148,7 @@ public sealed class TrainingPlan
     /// <summary>The trainer for this plan.</summary>
     public TrainerOptions ToTrainer() => new()
     {
+        Mode = Options.Mode,
         Precision = Options.Precision,
         Threads = Options.Threads,
         Idle = Options.LowPriority,
@@ -161,6 +169,7 @@ public sealed class TrainingPlan
         WarmupSteps = (int)Math.Round(Options.Warmup * Steps),
         TotalSteps = Steps,
         MinRateRatio = (float)Options.FinalRate,
+        Beta2 = (float)Options.Beta2,
         WeightDecay = (float)Options.WeightDecay,
         ClipNorm = (float)Options.Clip,
     };

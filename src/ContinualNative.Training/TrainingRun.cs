@@ -92,7 +92,7 @@ public sealed class TrainingRun
                 Validate(cancellationToken);
                 Checkpoint();
             }
-            if (_state.StoppedEarly || _state.Epoch == _plan.Options.Epochs)
+            if (_state.StoppedEarly || _state.Steps >= _plan.Steps)
             {
                 return;
             }
@@ -107,7 +107,7 @@ public sealed class TrainingRun
 
     private bool IsValidationDue() =>
         _plan.Validation.Count > 0 && _state.ValidatedAt != _state.Steps
-        && (_state.Batch == 0 || (_plan.Options.ValidationEvery > 0 && _state.Steps % _plan.Options.ValidationEvery == 0));
+        && (_state.Batch == 0 || _state.Steps >= _plan.Steps || (_plan.Options.ValidationEvery > 0 && _state.Steps % _plan.Options.ValidationEvery == 0));
 
     private TrainingUpdate Step(CancellationToken cancellationToken)
     {
@@ -241,8 +241,8 @@ public sealed class TrainingRun
         return new TrainingProgress(
             _state.Steps,
             _plan.Steps,
-            Math.Min(_state.Epoch + 1, _plan.Options.Epochs),
-            _plan.Options.Epochs,
+            Math.Min(_state.Epoch + 1, _plan.Epochs),
+            _plan.Epochs,
             _state.RecentLoss,
             update.LearningRate,
             update.GradientNorm,
