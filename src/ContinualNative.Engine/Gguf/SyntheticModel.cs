@@ -75,7 +75,7 @@ public static class SyntheticModel
         }
     }
 
-    private static void WriteMetadata(GgufWriter writer, SyntheticShape shape, int vocabulary)
+    internal static void WriteMetadata(GgufWriter writer, SyntheticShape shape, int vocabulary)
     {
         string prefix = shape.Architecture;
         writer.Set("general.architecture", shape.Architecture);
@@ -197,14 +197,14 @@ public static class SyntheticModel
     }
 
     // The output function of SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators").
-    private static ulong Mix(ulong value)
+    internal static ulong Mix(ulong value)
     {
         value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9;
         value = (value ^ (value >> 27)) * 0x94D049BB133111EB;
         return value ^ (value >> 31);
     }
 
-    private static ulong Hash(string text)
+    internal static ulong Hash(string text)
     {
         ulong hash = 0;
         foreach (char c in text)
