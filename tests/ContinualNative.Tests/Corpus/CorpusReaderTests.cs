@@ -8,7 +8,7 @@ public sealed class CorpusReaderTests
 {
     [Theory]
     [InlineData("one\n\ntwo\n", "one\n\ntwo")]
-    [InlineData("one\ftwo\n\n\f\n \nthree", "one|two|three")]
+    [InlineData("one\ftwo\n\n\f\n \f\nthree", "one|two|three")]
     [InlineData("one\n<|endoftext|>\r\ntwo\n<|endoftext|>\n", "one|two")]
     [InlineData("a <|endoftext|> inside a line stays", "a <|endoftext|> inside a line stays")]
     [InlineData("\uFEFFmark", "mark")]
