@@ -17,6 +17,7 @@ constexpr uint64_t checked_header_bytes = 32;
 constexpr uint64_t entry_bytes = 32;
 constexpr uint64_t alignment = 64;
 constexpr std::size_t longest_name = 255;
+constexpr std::size_t most_sections = 4096;
 
 // Eight bytes at a time: tables[k][b] is the remainder of byte b with k zero bytes behind it.
 struct crc_tables {
@@ -103,8 +104,8 @@ uint64_t crc64(std::span<const uint8_t> bytes, uint64_t before) noexcept {
 
 void checkpoint_writer::add(std::string_view name, section_kind kind, std::span<const uint8_t> bytes) {
     const bool there = std::any_of(sections_.begin(), sections_.end(), [&](const section & one) { return one.name == name; });
-    if (name.empty() || name.size() > longest_name || there) {
-        throw error(failure::argument, "a checkpoint's section name is empty, too long or already there: " + quoted(name));
+    if (name.empty() || name.size() > longest_name || there || sections_.size() == most_sections) {
+        throw error(failure::argument, "a checkpoint's section name is empty, too long or already there, or there are too many: " + in_quotes(name));
     }
     sections_.push_back({std::string(name), kind, bytes});
 }
@@ -176,8 +177,8 @@ checkpoint_reader::checkpoint_reader(std::span<const uint8_t> bytes, std::string
     const uint64_t count = load<uint32_t>(start + 12);
     const uint64_t length = load<uint64_t>(start + 16);
     const uint64_t table_bytes = load<uint64_t>(start + 24);
-    if (table_bytes > bytes.size() - header_bytes) {
-        damaged("it ends inside its table of sections");
+    if (table_bytes > bytes.size() - header_bytes || count > most_sections) {
+        damaged("its table of sections has an impossible size");
     }
     const std::span<const uint8_t> table = bytes.subspan(header_bytes, static_cast<std::size_t>(table_bytes));
     if (crc64(table, crc64(bytes.first(checked_header_bytes))) != load<uint64_t>(start + checked_header_bytes)) {
@@ -202,7 +203,7 @@ checkpoint_reader::checkpoint_reader(std::span<const uint8_t> bytes, std::string
         }
         section.name.assign(reinterpret_cast<const char *>(table.data() + at), static_cast<std::size_t>(name_bytes));
         at += name_bytes;
-        const std::string shown = "section " + quoted(section.name);
+        const std::string shown = "section " + in_quotes(section.name);
         if (has(section.name)) {
             damaged(shown + " is there twice");
         }
@@ -233,7 +234,7 @@ const checkpoint_section * checkpoint_reader::look(std::string_view name) const 
 const checkpoint_section & checkpoint_reader::find(std::string_view name, section_kind kind) const {
     const checkpoint_section * const found = look(name);
     if (found == nullptr || found->kind != kind) {
-        refuse(name_, found == nullptr ? "has no section " + quoted(name) + ": it was written for another purpose" : "section " + quoted(name) + " is of another kind");
+        refuse(name_, found == nullptr ? "has no section " + in_quotes(name) + ": it was written for another purpose" : "section " + in_quotes(name) + " is of another kind");
     }
     return *found;
 }
@@ -258,7 +259,7 @@ int64_t checkpoint_reader::count(std::string_view name) const {
 void checkpoint_reader::read(std::string_view name, std::span<float> to) const {
     const std::span<const uint8_t> bytes = find(name, section_kind::f32).bytes;
     if (bytes.size() != to.size_bytes()) {
-        throw error(failure::mismatch, name_ + ": section " + quoted(name) + " holds " + std::to_string(bytes.size() / sizeof(float)) + " numbers, where this trainer has " +
+        throw error(failure::mismatch, name_ + ": section " + in_quotes(name) + " holds " + std::to_string(bytes.size() / sizeof(float)) + " numbers, where this trainer has " +
                                            std::to_string(to.size()) + ". Use the model and options that the checkpoint was made with.");
     }
     if (!to.empty()) {

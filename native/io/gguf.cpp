@@ -104,7 +104,7 @@ void gguf_reader::damaged(const std::string & what) const {
 }
 
 void gguf_reader::wrong_kind(const gguf_entry & entry, const char * wanted) const {
-    refuse(name_, "the value of " + quoted(entry.key) + " is not " + wanted + ". Convert the model again with a newer converter.");
+    refuse(name_, "the value of " + in_quotes(entry.key) + " is not " + wanted + ". Convert the model again with a newer converter.");
 }
 
 template <typename T>
@@ -159,7 +159,7 @@ void gguf_reader::read_metadata(uint64_t count, uint64_t & at) {
             damaged("key number " + std::to_string(i) + " has " + std::to_string(entry.key.size()) + " bytes");
         }
         if (!keys_.emplace(entry.key, metadata_.size()).second) {
-            damaged("the key " + quoted(entry.key) + " is there twice");
+            damaged("the key " + in_quotes(entry.key) + " is there twice");
         }
         entry.kind = entry.element = static_cast<gguf_kind>(take<uint32_t>(at));
         if (entry.kind == gguf_kind::array) {
@@ -174,10 +174,10 @@ void gguf_reader::read_metadata(uint64_t count, uint64_t & at) {
         } else {
             const uint64_t size = size_of(entry.element);
             if (size == 0) {
-                damaged("the value of " + quoted(entry.key) + " is of the unknown kind " + std::to_string(static_cast<uint32_t>(entry.element)));
+                damaged("the value of " + in_quotes(entry.key) + " is of the unknown kind " + std::to_string(static_cast<uint32_t>(entry.element)));
             }
             if (entry.count > (bytes_.size() - at) / size) {
-                damaged("the value of " + quoted(entry.key) + " goes beyond its end");
+                damaged("the value of " + in_quotes(entry.key) + " goes beyond its end");
             }
             at += entry.count * size;
         }
@@ -202,7 +202,7 @@ void gguf_reader::read_tensors(uint64_t count, uint64_t & at) {
     for (uint64_t i = 0; i < count; i++) {
         gguf_tensor tensor;
         tensor.name = take_text(at);
-        const std::string shown = "tensor " + quoted(tensor.name);
+        const std::string shown = "tensor " + in_quotes(tensor.name);
         if (tensor.name.empty() || tensor.name.size() > longest_name || tensor.name.find('\0') != std::string::npos) {
             damaged(shown + ", number " + std::to_string(i) + ", has a name that is empty, longer than " + std::to_string(longest_name) + " bytes or holds a zero");
         }
@@ -242,7 +242,7 @@ void gguf_reader::read_tensors(uint64_t count, uint64_t & at) {
     const uint64_t start = padded(at, alignment_);
     for (gguf_tensor & tensor : tensors_) {
         if (start > bytes_.size() || tensor.offset + static_cast<uint64_t>(tensor.bytes) > bytes_.size() - start) {
-            damaged("tensor " + quoted(tensor.name) + " goes beyond its end, by " +
+            damaged("tensor " + in_quotes(tensor.name) + " goes beyond its end, by " +
                     std::to_string(start + tensor.offset + static_cast<uint64_t>(tensor.bytes) - bytes_.size()) + " bytes");
         }
         tensor.data = bytes_.data() + start + tensor.offset;
@@ -366,7 +366,7 @@ void gguf_writer::put_text(std::string_view text) {
 
 void gguf_writer::begin(std::string_view key, gguf_kind kind) {
     if (key.empty() || key.size() > longest_key || std::find(keys_.begin(), keys_.end(), key) != keys_.end()) {
-        throw error(failure::argument, "metadata key " + quoted(key) + " is empty, too long or already set");
+        throw error(failure::argument, "metadata key " + in_quotes(key) + " is empty, too long or already set");
     }
     keys_.emplace_back(key);
     entries_++;
@@ -445,10 +445,10 @@ void gguf_writer::add(std::string_view name, tensor_type type, std::initializer_
 void gguf_writer::add(std::string_view name, tensor_type type, std::span<const int64_t> ne, const void * data) {
     const int64_t bytes = is_supported(static_cast<int32_t>(type)) && ne.size() <= 4 ? tensor_bytes(type, ne) : -1;
     if (bytes < 0) {
-        throw error(failure::argument, "tensor " + quoted(name) + " has a shape that is impossible for " + continual::name(type));
+        throw error(failure::argument, "tensor " + in_quotes(name) + " has a shape that is impossible for " + continual::name(type));
     }
     if (name.empty() || name.size() > longest_name || !names_.emplace(name, tensors_.size()).second) {
-        throw error(failure::argument, "tensor name " + quoted(name) + " is empty, longer than " + std::to_string(longest_name) + " bytes or already there");
+        throw error(failure::argument, "tensor name " + in_quotes(name) + " is empty, longer than " + std::to_string(longest_name) + " bytes or already there");
     }
     tensors_.push_back({std::string(name), type, {ne.begin(), ne.end()}, data, bytes});
 }
@@ -483,7 +483,7 @@ void gguf_writer::write(const std::string & path, const std::function<void(std::
             fill(i, file);
         }
         if (file.size() != end) {
-            throw error(failure::argument, "tensor " + quoted(tensors_[i].name) + " was given " + std::to_string(file.size() - end + tensors_[i].bytes) + " of its " +
+            throw error(failure::argument, "tensor " + in_quotes(tensors_[i].name) + " was given " + std::to_string(file.size() - end + tensors_[i].bytes) + " of its " +
                                                std::to_string(tensors_[i].bytes) + " bytes");
         }
         put_padding();

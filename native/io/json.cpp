@@ -15,7 +15,7 @@ constexpr int most_values = 1 << 20;
 
 void write_text_to(std::string & out, std::string_view text) {
     if (!is_utf8(text)) {
-        throw error(failure::argument, "text for JSON is not UTF-8: " + quoted(text));
+        throw error(failure::argument, "text for JSON is not UTF-8: " + in_quotes(text));
     }
     static constexpr char digits[] = "0123456789abcdef";
     out += '"';
@@ -170,7 +170,7 @@ private:
         std::sort(keys.begin(), keys.end());
         const auto twice = std::adjacent_find(keys.begin(), keys.end());
         if (twice != keys.end()) {
-            mistake("the key " + quoted(*twice) + " is there twice");
+            mistake("the key " + in_quotes(*twice) + " is there twice");
         }
         return result;
     }

@@ -72,7 +72,7 @@ safetensors_reader::safetensors_reader(std::span<const uint8_t> bytes, std::stri
             }
             continue;
         }
-        const std::string shown = "tensor " + quoted(member.key);
+        const std::string shown = "tensor " + in_quotes(member.key);
         const json * const type = member.value.find("dtype");
         const json * const shape = member.value.find("shape");
         const json * const offsets = member.value.find("data_offsets");
@@ -82,7 +82,7 @@ safetensors_reader::safetensors_reader(std::span<const uint8_t> bytes, std::stri
         }
         const dtype * const found = std::find_if(std::begin(dtypes), std::end(dtypes), [&](const dtype & one) { return one.name == type->text(); });
         if (found == std::end(dtypes)) {
-            throw error(failure::unsupported, std::string(name) + ": " + shown + " holds numbers of type " + quoted(type->text()) + "; F32, F16 and BF16 are read. Save it again in one of these.");
+            throw error(failure::unsupported, std::string(name) + ": " + shown + " holds numbers of type " + in_quotes(type->text()) + "; F32, F16 and BF16 are read. Save it again in one of these.");
         }
         safetensors_tensor tensor;
         tensor.name = member.key;
@@ -114,7 +114,7 @@ safetensors_reader::safetensors_reader(std::span<const uint8_t> bytes, std::stri
     uint64_t covered = 0;
     for (const range & one : ranges) {
         if (one.begin != covered) {
-            damaged("tensor " + quoted(tensors_[one.tensor].name) + (one.begin < covered ? " overlaps another" : " has a gap before it"));
+            damaged("tensor " + in_quotes(tensors_[one.tensor].name) + (one.begin < covered ? " overlaps another" : " has a gap before it"));
         }
         covered = one.end;
     }
@@ -148,7 +148,7 @@ void write_safetensors(const std::string & path, std::span<const safetensors_ten
             shape.push(n);
         }
         if (found == std::end(dtypes) || size != static_cast<int64_t>(tensor.bytes.size())) {
-            throw error(failure::argument, "tensor " + quoted(tensor.name) + " has not the bytes that its shape wants, or a type that safetensors lacks");
+            throw error(failure::argument, "tensor " + in_quotes(tensor.name) + " has not the bytes that its shape wants, or a type that safetensors lacks");
         }
         line.set("dtype", found->name);
         line.set("shape", std::move(shape));

@@ -44,7 +44,7 @@ bool is_utf8(std::string_view text) noexcept {
     return true;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     std::string result = "'";
     while (!text.empty()) {
         if (result.size() > 80) {

@@ -12,7 +12,7 @@ namespace continual {
 bool is_utf8(std::string_view text) noexcept;
 
 // For a message: in quotation marks, what is not printable ASCII or valid UTF-8 replaced, cut when long.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 // Throws failure::file with "where: what".
 [[noreturn]] void refuse(std::string_view where, const std::string & what);

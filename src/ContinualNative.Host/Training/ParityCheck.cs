@@ -107,17 +107,16 @@ internal sealed class ParityCheck
 
     /// <summary>
     /// Bounds on the mean of |Δ ln p|. llama.cpp rounds activations to the type that a weight's dot product asks for (f16, bf16, or 8-bit blocks), and the
-    /// trainer doesn't, so that the two differ by what that rounding does; the largest mean measured on the written models of three architectures (whose
-    /// random weights magnify it) stands behind each.
+    /// trainer doesn't, so that the two differ by what that rounding does. The largest mean measured on the written models of three architectures, whose
+    /// random weights magnify it, stands behind each; the room beyond is for deeper models. A layer computed wrongly makes a difference of nats.
     /// </summary>
     internal static double ToleranceOf(string weights, TrainingPrecision precision) => (weights, precision) switch
     {
-        ("f32", TrainingPrecision.F32) => 1e-3,
-        ("f16", TrainingPrecision.F32) => 0.02,
-        ("bf16", TrainingPrecision.F32) => 0.1,
-        ("quantized", TrainingPrecision.F32) => 0.3,
-        ("quantized", TrainingPrecision.Bf16) => 0.3,
-        _ => 0.1,
+        ("f32", TrainingPrecision.F32) => 1e-4, // 2.2e-6
+        ("f16", TrainingPrecision.F32) => 0.01, // 1.2e-3
+        ("bf16", TrainingPrecision.F32) => 0.05, // 1.0e-2
+        ("quantized", _) => 0.2, // 4.7e-2, in bf16 4.6e-2
+        _ => 0.1, // 1.6e-2
     };
 
     private async Task ScoreAsync(InferenceEngine engine, string? adapter, List<float[]> into, CancellationToken cancellationToken)
