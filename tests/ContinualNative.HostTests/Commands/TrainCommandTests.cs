@@ -144,7 +144,7 @@ public sealed class TrainCommandTests : IDisposable
         (code, output, error) = await ContinualProcess.RunAsync("", [.. options, "--resume"]);
         Assert.True(code == 0, error);
         byte[] resumed = File.ReadAllBytes(adapter);
-        await TrainAsync(options[2..]);
+        await TrainAsync(options[4..]);
         Assert.Equal(File.ReadAllBytes(adapter), resumed);
     }
 
