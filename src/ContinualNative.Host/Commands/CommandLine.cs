@@ -10,6 +10,7 @@ internal static class CommandLine
         ServeCommand.Create,
         ChatCommand.Create,
         TrainCommand.Create,
+        PretrainCommand.Create,
         EvalCommand.Create,
         InspectCommand.Create,
         KeysCommand.Create,
@@ -38,7 +39,7 @@ internal static class CommandLine
         {
             configuration.ProcessTerminationTimeout = null;
         }
-        else if (parsed.CommandResult.Command.Name is "train")
+        else if (parsed.CommandResult.Command.Name is "train" or "pretrain")
         {
             // It stops within a part of a layer, then writes a checkpoint: on a slow disk that may take longer than the usual two seconds.
             configuration.ProcessTerminationTimeout = TimeSpan.FromMinutes(5);

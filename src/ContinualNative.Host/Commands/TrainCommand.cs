@@ -138,7 +138,7 @@ internal static class TrainCommand
         return targets;
     }
 
-    private static TrainingPrecision? PrecisionOf(string? name) => name?.ToLowerInvariant() switch
+    internal static TrainingPrecision? PrecisionOf(string? name) => name?.ToLowerInvariant() switch
     {
         null or "auto" => null,
         "f32" => TrainingPrecision.F32,
@@ -146,7 +146,7 @@ internal static class TrainCommand
         _ => throw new SettingException("precision", $"'{name}' is none of auto, f32 and bf16"),
     };
 
-    private static TimeSpan Seconds(double seconds) =>
+    internal static TimeSpan Seconds(double seconds) =>
         seconds is >= 0 and <= 1e7 ? TimeSpan.FromSeconds(seconds) : throw new SettingException("checkpoint-every", string.Create(CultureInfo.InvariantCulture, $"{seconds} does not lie between 0 and 1E+07"));
 
     private static async Task<int> RunAsync(TrainRequest request, bool json, CancellationToken cancellationToken)
@@ -175,13 +175,13 @@ internal static class TrainCommand
         return ExitCodes.Ok;
     }
 
-    private static string[] Arguments()
+    internal static string[] Arguments()
     {
         string[] arguments = Environment.GetCommandLineArgs()[1..];
         return arguments.Contains("--resume") ? arguments : [.. arguments, "--resume"];
     }
 
-    private static string Quoted(string argument) =>
+    internal static string Quoted(string argument) =>
         argument.Length > 0 && argument.All(static c => char.IsLetterOrDigit(c) || "-_./,=:+@%".Contains(c)) ? argument : $"'{argument.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 
     private static void Write(Utf8JsonWriter json, TrainRequest request, TrainOutcome outcome)

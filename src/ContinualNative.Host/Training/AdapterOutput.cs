@@ -97,5 +97,21 @@ internal sealed class AdapterOutput
         }
     }
 
+    /// <summary>Writes a file of the caller's making; <paramref name="check"/> may look at it before it stands under its name.</summary>
+    public async Task WriteFileAsync(Action<string> write, Func<string, Task> check)
+    {
+        string temporary = Temporary(".gguf");
+        try
+        {
+            write(temporary);
+            await check(temporary);
+            File.Move(temporary, Path, overwrite: true);
+        }
+        finally
+        {
+            File.Delete(temporary);
+        }
+    }
+
     private string Temporary(string extension) => System.IO.Path.Combine(_parent, $".{System.IO.Path.GetFileName(Path)}.{Environment.ProcessId}.tmp{extension}");
 }

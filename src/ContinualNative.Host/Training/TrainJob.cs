@@ -151,12 +151,12 @@ internal sealed class TrainJob(TrainRequest request)
         }
     }
 
-    private static string Describe(TrainingProgress now, long memory) => string.Create(
+    internal static string Describe(TrainingProgress now, long memory) => string.Create(
         CultureInfo.InvariantCulture,
         $"step {now.Step} of {now.Steps}, epoch {now.Epoch} of {now.Epochs}, loss {now.Loss:0.0000}{(double.IsNaN(now.ValidationLoss) ? "" : $" (validation {now.ValidationLoss:0.0000})")}, {now.TokensPerSecond:0} tok/s, {ConsoleProgress.Time(now.TimeLeft)} left, {ByteText.Of(memory)}{(now.Skipped > 0 ? $", {now.Skipped} skipped" : "")}");
 
     // Failures of a file or an option that the command line named are that option's.
-    private static T Named<T>(string option, Func<T> call, TrainerStatus? only = null)
+    internal static T Named<T>(string option, Func<T> call, TrainerStatus? only = null)
     {
         try
         {
