@@ -92,7 +92,7 @@ public sealed class PretrainCommandTests : IDisposable
         }
         await RefusedAsync("--resume", [.. options]);
         await RefusedAsync("--layers", [.. With(options, "--layers", "2"), "--resume"]);
-        await RefusedAsync("--lr", [.. options, "--resume", "--lr", "0.1"]);
+        await RefusedAsync("learning_rate", [.. options, "--resume", "--lr", "0.1"]);
         File.AppendAllText(corpus, "{\"text\":\"more\"}\n");
         await RefusedAsync("--corpus", [.. options, "--resume"]);
     }
