@@ -102,7 +102,7 @@ internal sealed class PretrainJob(PretrainRequest request)
 
     private async Task<BytePairVocabulary> LearnAsync(IReadOnlyList<CorpusDocument> documents, CancellationToken cancellationToken)
     {
-        VocabularyLearner learner = await ConsoleProgress.RunAsync("counting words", "documents", documents.Count, progress =>
+        VocabularyLearner learner = await ConsoleProgress.RunAsync("counting words", "bytes", CorpusEncoder.Bytes(documents), progress =>
             Task.Run(() => CorpusEncoder.CountWords(documents, progress, cancellationToken), cancellationToken));
         int most = request.Vocabulary - BytePairVocabulary.BaseSize;
         BytePairVocabulary vocabulary = new(await ConsoleProgress.RunAsync("learning the vocabulary", "merges", most, progress =>

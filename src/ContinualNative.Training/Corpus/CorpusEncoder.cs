@@ -16,20 +16,23 @@ public static class CorpusEncoder
         + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
     private const int Batch = 1024;
+    private const int PieceBytes = 1 << 18;
 
-    /// <summary>Counts the words of all documents.</summary>
+    /// <summary>Bytes of all documents.</summary>
+    public static long Bytes(IReadOnlyList<CorpusDocument> documents) => documents.Sum(static d => d.Parts.Sum(static p => (long)p.Length));
+
+    /// <summary>Counts the words of all documents; <paramref name="progress"/> is told the bytes done.</summary>
     public static VocabularyLearner CountWords(IReadOnlyList<CorpusDocument> documents, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(documents);
         VocabularyLearner learner = new();
-        for (int i = 0; i < documents.Count; i++)
+        long bytes = 0;
+        foreach (ReadOnlyMemory<byte> piece in documents.SelectMany(static d => d.Parts).SelectMany(static p => Pieces(p)))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            foreach (ReadOnlyMemory<byte> part in documents[i].Parts)
-            {
-                learner.Add(part.Span);
-            }
-            progress?.Report(i + 1);
+            learner.Add(piece.Span);
+            bytes += piece.Length;
+            progress?.Report(bytes);
         }
         return learner;
     }
@@ -46,7 +49,17 @@ public static class CorpusEncoder
             {
                 tokens.Add(vocabulary.MessageStart);
             }
-            vocabulary.Encode(part.Span, tokens);
+            if (part.Length <= PieceBytes)
+            {
+                vocabulary.Encode(part.Span, tokens);
+            }
+            else
+            {
+                foreach (List<int> piece in Pieces(part).AsParallel().AsOrdered().Select(p => EncodePiece(p, vocabulary)))
+                {
+                    tokens.AddRange(piece);
+                }
+            }
             if (document.IsChat)
             {
                 tokens.Add(vocabulary.MessageEnd);
@@ -78,6 +91,35 @@ public static class CorpusEncoder
             progress?.Report(start + count);
         }
         return sequences;
+    }
+
+    /// <summary>
+    /// A text in pieces, for progress and for several cores. They are parted before a line feed behind a visible character of ASCII: a word always ends there, and
+    /// what stands before a word never matters to it.
+    /// </summary>
+    internal static IEnumerable<ReadOnlyMemory<byte>> Pieces(ReadOnlyMemory<byte> text, int least = PieceBytes)
+    {
+        while (text.Length > least)
+        {
+            int at = least;
+            while (at < text.Length && !(text.Span[at] == '\n' && text.Span[at - 1] is > (byte)' ' and < 0x7F))
+            {
+                at++;
+            }
+            yield return text[..at];
+            text = text[at..];
+        }
+        if (!text.IsEmpty)
+        {
+            yield return text;
+        }
+    }
+
+    private static List<int> EncodePiece(ReadOnlyMemory<byte> text, BytePairVocabulary vocabulary)
+    {
+        List<int> tokens = [];
+        vocabulary.Encode(text.Span, tokens);
+        return tokens;
     }
 
     private static void Cut(int[] tokens, int length, List<TrainingExample> sequences)

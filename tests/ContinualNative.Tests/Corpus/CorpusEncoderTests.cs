@@ -46,4 +46,34 @@ public sealed class CorpusEncoderTests
         Assert.Equal([.. Encoding.UTF8.GetBytes("0123456789"), Bytes.Eos, 'x', Bytes.Eos], predicted);
         Assert.Equal([Bytes.Bos, Bytes.Bos], sequences.Where(static s => s.Keep == 1).Select(static s => s.Tokens[0]));
     }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(17)]
+    [InlineData(100)]
+    public void A_text_in_pieces_has_the_tokens_of_the_whole(int least)
+    {
+        StringBuilder text = new();
+        Random random = new(least);
+        string[] bits = ["word", " ", "\n", "\n\n", " \n", "\u00a0\n", "é\n", "'s", "12", "!\n", "\r\n", "  x"];
+        for (int i = 0; i < 3000; i++)
+        {
+            text.Append(bits[random.Next(bits.Length)]);
+        }
+        byte[] bytes = Encoding.UTF8.GetBytes(text.ToString());
+        VocabularyLearner learner = new();
+        learner.Add(bytes);
+        BytePairVocabulary vocabulary = new(learner.Learn(60));
+        ReadOnlyMemory<byte>[] pieces = [.. CorpusEncoder.Pieces(bytes, least)];
+        Assert.True(pieces.Length > 20);
+        List<int> tokens = [];
+        foreach (ReadOnlyMemory<byte> piece in pieces)
+        {
+            vocabulary.Encode(piece.Span, tokens);
+        }
+        List<int> whole = [];
+        vocabulary.Encode(bytes, whole);
+        Assert.Equal(whole, tokens);
+        Assert.Equal(CorpusEncoder.Encode(new CorpusDocument(false, [bytes]), vocabulary)[1..^1], tokens);
+    }
 }
