@@ -156,6 +156,9 @@ cn_trainer_config checked(const model & model, const cn_trainer_config & given) 
         if (config.targets == 0 || config.targets >= (1u << linear_count)) {
             refuse("targets is " + std::to_string(config.targets) + "; it must be a set of CN_TARGET_* bits, at least one");
         }
+        if ((config.targets & CN_TARGET_OUTPUT) != 0 && model.tied()) {
+            throw error(failure::unsupported, "this model's output projection is its token embedding, and llama.cpp applies no adapter to that; leave 'output' out of the targets");
+        }
         between("b_rate_ratio", config.b_rate_ratio, 1e-3f, 1e3f);
     } else {
         config.dropout = 0;

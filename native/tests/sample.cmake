@@ -1,0 +1,18 @@
+# Installs the library, builds the sample against the package as a user would, and trains with it.
+#   cmake -DBUILD_DIR=... -DSOURCE_DIR=... -DWRITE_MODEL=... -DGENERATOR=... -DCXX=... -P sample.cmake
+set(work ${BUILD_DIR}/sample)
+file(REMOVE_RECURSE ${work})
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "failed: ${ARGN}")
+  endif()
+endfunction()
+run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${work}/prefix)
+run(${CMAKE_COMMAND} -S ${SOURCE_DIR}/native/sample -B ${work}/build -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${work}/prefix -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DCMAKE_EXE_LINKER_FLAGS=${FLAGS}" -DCMAKE_BUILD_TYPE=Release)
+run(${CMAKE_COMMAND} --build ${work}/build)
+run(${WRITE_MODEL} ${work}/model.gguf)
+run(${work}/build/train_adapter ${work}/model.gguf ${work}/adapter.gguf)
+if(NOT EXISTS ${work}/adapter.gguf)
+  message(FATAL_ERROR "no adapter was written")
+endif()
