@@ -150,7 +150,8 @@ void pack_right(const product & p, const gemm_right & right, int64_t k, int64_t 
     }
 }
 
-// The part [row, row + rows) × [column, column + columns) of the pass: every sum of an element is made here, one block of k after the other.
+// The part [row, row + rows) × [column, column + columns) of the pass: every sum of an element is made here, one block of k after the other. After the last
+// block each tile goes out at once, while the next one is computed, so that waiting for the memory of `out` is hidden.
 void compute(const product & p, int64_t row, int64_t rows, int64_t column, int64_t columns, int32_t worker) {
     const gemm_kernels & kernels = *p.kernels;
     char * const own = p.threads + worker * p.thread_stride;
@@ -158,8 +159,17 @@ void compute(const product & p, int64_t row, int64_t rows, int64_t column, int64
     char * const unpacked = own + right_bytes;
     float * const sums = reinterpret_cast<float *>(unpacked + unpacked_bytes);
     const int64_t stride = round_up(columns, kernels.columns);
-    bool replace = true;
+    int64_t blocks = 0;
+    p.each_block([&](const gemm_term &, int64_t, int64_t, int64_t) { blocks++; });
+    if (blocks == 0) {
+        std::fill_n(sums, rows * stride, 0.0f);
+        kernels.finish(sums, stride, *p.out, p.first_row + row, rows, column, columns);
+        return;
+    }
+    int64_t done = 0;
     p.each_block([&](const gemm_term & term, int64_t k, int64_t depth, int64_t before) {
+        const bool replace = done == 0;
+        const bool last = ++done == blocks;
         pack_right(p, term.right, k, depth, column, columns, right, unpacked);
         const int64_t units = p.units(depth);
         const uint32_t * const left = p.left_panels(before) + row * units;
@@ -168,14 +178,12 @@ void compute(const product & p, int64_t row, int64_t rows, int64_t column, int64
             for (int64_t c = 0; c < columns; c += kernels.columns) {
                 const int32_t tile_columns = static_cast<int32_t>(std::min<int64_t>(kernels.columns, columns - c));
                 kernels.multiply(units, tile_rows, tile_columns, left + r * units, right + c * units, term.scale, replace, sums + r * stride + c, stride);
+                if (last) {
+                    kernels.finish(sums + r * stride + c, stride, *p.out, p.first_row + row + r, tile_rows, column + c, tile_columns);
+                }
             }
         }
-        replace = false;
     });
-    if (replace) {
-        std::fill_n(sums, rows * stride, 0.0f);
-    }
-    kernels.finish(sums, stride, *p.out, p.first_row + row, rows, column, columns);
 }
 
 // How a pass is cut into tasks. Only the cost depends on it: an element's sums are the same in any part.

@@ -316,8 +316,52 @@ TEST(gemm_takes_bf16) {
     check_type(tensor_type::bf16);
 }
 
+TEST(gemm_takes_q4_0) {
+    check_type(tensor_type::q4_0);
+}
+
+TEST(gemm_takes_q4_1) {
+    check_type(tensor_type::q4_1);
+}
+
+TEST(gemm_takes_q5_0) {
+    check_type(tensor_type::q5_0);
+}
+
+TEST(gemm_takes_q5_1) {
+    check_type(tensor_type::q5_1);
+}
+
 TEST(gemm_takes_q8_0) {
     check_type(tensor_type::q8_0);
+}
+
+TEST(gemm_takes_q2_k) {
+    check_type(tensor_type::q2_k);
+}
+
+TEST(gemm_takes_q3_k) {
+    check_type(tensor_type::q3_k);
+}
+
+TEST(gemm_takes_q4_k) {
+    check_type(tensor_type::q4_k);
+}
+
+TEST(gemm_takes_q5_k) {
+    check_type(tensor_type::q5_k);
+}
+
+TEST(gemm_takes_q6_k) {
+    check_type(tensor_type::q6_k);
+}
+
+TEST(gemm_takes_iq4_nl) {
+    check_type(tensor_type::iq4_nl);
+}
+
+TEST(gemm_takes_iq4_xs) {
+    check_type(tensor_type::iq4_xs);
 }
 
 TEST(gemm_takes_every_size) {
