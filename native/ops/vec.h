@@ -8,18 +8,20 @@
 #include <string.h>
 
 #if defined(__GNUC__)
-#define CN_PRAGMA(text) _Pragma(#text)
 #define CN_INLINE static inline __attribute__((always_inline))
 #else
-#define CN_PRAGMA(text)
 #define CN_INLINE static __forceinline
 #endif
 #if defined(__clang__)
 // Clang warns of loops that stay plain, which under a sanitizer are most.
 #pragma clang diagnostic ignored "-Wpass-failed"
 #endif
-// The iterations of the next loop are independent.
-#define CN_SIMD CN_PRAGMA(omp simd)
+// The iterations of the next loop are independent. Only where the compiler was told to look at that (-fopenmp-simd), as for the _cpu.cpp files.
+#if defined(__GNUC__) && defined(CN_ISA_LEVEL)
+#define CN_SIMD _Pragma("omp simd")
+#else
+#define CN_SIMD
+#endif
 
 namespace continual::CN_ISA {
 
