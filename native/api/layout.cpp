@@ -126,6 +126,100 @@ constexpr field_layout array_fields[] = {
     FIELD(cn_token_data_array, sorted),
 };
 
+constexpr field_layout info_fields[] = {
+    FIELD(cn_model_info, layers),
+    FIELD(cn_model_info, width),
+    FIELD(cn_model_info, feed_forward),
+    FIELD(cn_model_info, heads),
+    FIELD(cn_model_info, kv_heads),
+    FIELD(cn_model_info, head_width),
+    FIELD(cn_model_info, vocabulary),
+    FIELD(cn_model_info, context),
+    FIELD(cn_model_info, tied),
+    FIELD(cn_model_info, parameters),
+    FIELD(cn_model_info, weight_bytes),
+    FIELD(cn_model_info, architecture),
+    FIELD(cn_model_info, name),
+};
+
+constexpr field_layout memory_fields[] = {
+    FIELD(cn_memory, total),
+    FIELD(cn_memory, parameters),
+    FIELD(cn_memory, activations),
+    FIELD(cn_memory, logits),
+    FIELD(cn_memory, scratch),
+    FIELD(cn_memory, stored_layers),
+    FIELD(cn_memory, logit_rows),
+};
+
+constexpr field_layout trainer_fields[] = {
+    FIELD(cn_trainer_config, size),
+    FIELD(cn_trainer_config, mode),
+    FIELD(cn_trainer_config, precision),
+    FIELD(cn_trainer_config, isa),
+    FIELD(cn_trainer_config, threads),
+    FIELD(cn_trainer_config, scheduling),
+    FIELD(cn_trainer_config, max_tokens),
+    FIELD(cn_trainer_config, max_sequences),
+    FIELD(cn_trainer_config, max_length),
+    FIELD(cn_trainer_config, max_targets),
+    FIELD(cn_trainer_config, teacher_k),
+    FIELD(cn_trainer_config, use_reference),
+    FIELD(cn_trainer_config, memory_budget),
+    FIELD(cn_trainer_config, rank),
+    FIELD(cn_trainer_config, alpha),
+    FIELD(cn_trainer_config, rs_lora),
+    FIELD(cn_trainer_config, dropout),
+    FIELD(cn_trainer_config, targets),
+    FIELD(cn_trainer_config, b_rate_ratio),
+    FIELD(cn_trainer_config, seed),
+    FIELD(cn_trainer_config, learning_rate),
+    FIELD(cn_trainer_config, warmup_steps),
+    FIELD(cn_trainer_config, total_steps),
+    FIELD(cn_trainer_config, min_rate_ratio),
+    FIELD(cn_trainer_config, beta1),
+    FIELD(cn_trainer_config, beta2),
+    FIELD(cn_trainer_config, eps),
+    FIELD(cn_trainer_config, weight_decay),
+    FIELD(cn_trainer_config, clip_norm),
+};
+
+constexpr field_layout train_fields[] = {
+    FIELD(cn_batch_train, size),
+    FIELD(cn_batch_train, count),
+    FIELD(cn_batch_train, sequences),
+    FIELD(cn_batch_train, dpo),
+    FIELD(cn_batch_train, tokens),
+    FIELD(cn_batch_train, bounds),
+    FIELD(cn_batch_train, target),
+    FIELD(cn_batch_train, weight),
+    FIELD(cn_batch_train, teacher_token),
+    FIELD(cn_batch_train, teacher_log_prob),
+    FIELD(cn_batch_train, teacher_weight),
+    FIELD(cn_batch_train, anchor),
+    FIELD(cn_batch_train, dpo_beta),
+};
+
+constexpr field_layout loss_fields[] = {
+    FIELD(cn_loss, loss),
+    FIELD(cn_loss, weight),
+    FIELD(cn_loss, cross_entropy),
+    FIELD(cn_loss, distilled),
+    FIELD(cn_loss, anchored),
+    FIELD(cn_loss, rows),
+    FIELD(cn_loss, correct),
+    FIELD(cn_loss, preferred),
+    FIELD(cn_loss, pairs),
+};
+
+constexpr field_layout update_fields[] = {
+    FIELD(cn_update, step),
+    FIELD(cn_update, gradient_norm),
+    FIELD(cn_update, learning_rate),
+    FIELD(cn_update, skipped),
+    FIELD(cn_update, skipped_total),
+};
+
 #undef FIELD
 
 template <typename Struct, std::size_t N>
@@ -141,6 +235,12 @@ constexpr struct_layout structs[] = {
     describe<cn_quantize_params>("llama_model_quantize_params", quantize_fields),
     describe<cn_token_data>("llama_token_data", token_fields),
     describe<cn_token_data_array>("llama_token_data_array", array_fields),
+    describe<cn_model_info>("cn_model_info", info_fields),
+    describe<cn_memory>("cn_memory", memory_fields),
+    describe<cn_trainer_config>("cn_trainer_config", trainer_fields),
+    describe<cn_batch_train>("cn_batch_train", train_fields),
+    describe<cn_loss>("cn_loss", loss_fields),
+    describe<cn_update>("cn_update", update_fields),
 };
 
 void copy_name(const char * from, char * to, int32_t capacity) noexcept {

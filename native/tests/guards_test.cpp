@@ -282,15 +282,15 @@ TEST(message_is_cut_at_a_character) {
 }
 
 TEST(layout_lists_every_field) {
-    const int32_t sizes[] = {56, 80, 160, 64, 12, 32};
-    const int32_t counts[] = {7, 17, 37, 15, 3, 4};
-    for (int32_t structure = 0; structure < 6; structure++) {
+    const int32_t sizes[] = {56, 80, 160, 64, 12, 32, 312, 48, 128, 80, 56, 40};
+    const int32_t counts[] = {7, 17, 37, 15, 3, 4, 13, 7, 29, 13, 9, 5};
+    for (int32_t structure = 0; structure < 12; structure++) {
         int32_t offset = 0;
         int32_t size = 0;
         char name[64];
         CHECK_EQ(cn_struct_layout(structure, -1, name, sizeof name, &offset, &size), static_cast<int32_t>(CN_OK));
         CHECK_EQ(size, sizes[structure]);
-        CHECK_EQ(std::string(name).rfind("llama_", 0), 0u);
+        CHECK_EQ(std::string(name).rfind(structure < 6 ? "llama_" : "cn_", 0), 0u);
         int32_t end = 0;
         int32_t field = 0;
         while (cn_struct_layout(structure, field, name, sizeof name, &offset, &size) == CN_OK) {

@@ -251,6 +251,9 @@ void trainer::forget_gradients() {
     std::memset(gradients_, 0, sizeof(float) * static_cast<size_t>(layout_.count()));
     gathered_weight_ = 0;
     gathered_any_ = false;
+    // A step that was given up is done again with the same dropout masks, so that a run stopped in its middle equals one that was not.
+    progress_.batches -= gathered_batches_;
+    gathered_batches_ = 0;
 }
 
 struct trainer::gathered {
@@ -470,6 +473,7 @@ cn_loss trainer::accumulate(const cn_batch_train & batch) {
     try {
         const cn_loss loss = run(batch, true, nullptr);
         progress_.batches++;
+        gathered_batches_++;
         gathered_weight_ += loss.weight;
         gathered_any_ = true;
         return loss;
@@ -493,6 +497,8 @@ cn_update trainer::update() {
     if (!gathered_any_) {
         refuse("there is no gradient: accumulate a batch before the update");
     }
+    // Applied or skipped, they are done with.
+    gathered_batches_ = 0;
     cn_update result{};
     result.step = progress_.step + 1;
     const float rate = learning_rate(config_, result.step);

@@ -45,23 +45,10 @@ public sealed partial class InferenceEngine : IAsyncDisposable
         _model = model;
         _context = context;
         _threadpool = threadpool;
-        Tokenizer = new Tokenizer(model.Vocabulary);
-        ChatTemplateSource = model.ChatTemplate;
-        if (ChatTemplateSource is { Length: > 0 } source)
+        Text = new ModelText(model, info.Name, info.ContextLength, owned: false);
+        if (Text.ChatTemplateError is { } reason)
         {
-            try
-            {
-                ChatTemplate = new ChatTemplate(source, Tokenizer.BosText, Tokenizer.EosText);
-                // The template is probed for what it supports once; better now than in the first request.
-                _ = ChatTemplate.SupportsTools;
-            }
-            catch (EngineException e)
-            {
-                // Decision: a model whose template is broken still completes raw text and embeds; only chats are refused, with this reason.
-                ChatTemplate = null;
-                ChatTemplateError = e.Message;
-                LogTemplateBroken(loggers.CreateLogger<InferenceEngine>(), e.Message);
-            }
+            LogTemplateBroken(loggers.CreateLogger<InferenceEngine>(), reason);
         }
         Scheduler? scheduler = null;
         Adapters = new AdapterManager(model, file, time, version => scheduler!.Retire(version));
@@ -77,17 +64,20 @@ public sealed partial class InferenceEngine : IAsyncDisposable
     /// <summary>What is known of the model.</summary>
     public ModelInfo Model { get; }
 
+    /// <summary>The model's vocabulary and chat template.</summary>
+    public ModelText Text { get; }
+
     /// <summary>Text to tokens and back.</summary>
-    public Tokenizer Tokenizer { get; }
+    public Tokenizer Tokenizer => Text.Tokenizer;
 
     /// <summary>The model's chat template; null when the file has none.</summary>
-    public ChatTemplate? ChatTemplate { get; }
+    public ChatTemplate? ChatTemplate => Text.ChatTemplate;
 
     /// <summary>Why <see cref="ChatTemplate"/> is null although the file has one; else null.</summary>
-    public string? ChatTemplateError { get; }
+    public string? ChatTemplateError => Text.ChatTemplateError;
 
     /// <summary>The template's text, or null.</summary>
-    public string? ChatTemplateSource { get; }
+    public string? ChatTemplateSource => Text.ChatTemplateSource;
 
     /// <summary>The adapters loaded now.</summary>
     public AdapterManager Adapters { get; }

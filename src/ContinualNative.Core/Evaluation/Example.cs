@@ -24,4 +24,7 @@ public sealed record Example
 
     /// <summary>What the model should write: the last message's content, or the completion. Never empty.</summary>
     public required string Target { get; init; }
+
+    /// <summary>An answer that is worse than <see cref="Target"/>, for training on preferences; null for none. Never empty.</summary>
+    public string? Rejected { get; init; }
 }

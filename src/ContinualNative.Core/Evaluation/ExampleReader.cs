@@ -5,8 +5,8 @@ using ContinualNative.Core.Traffic;
 namespace ContinualNative.Core.Evaluation;
 
 /// <summary>
-/// Reads data sets as JSONL: <c>{"messages":[{"role","content"},…]}</c> or <c>{"prompt","completion"}</c>, with optional <c>weight</c> and
-/// <c>id</c>. Other fields of a line are notes of its author and are passed over, except those that would change what the model sees.
+/// Reads data sets as JSONL: <c>{"messages":[{"role","content"},…]}</c> or <c>{"prompt","completion"}</c>, with optional <c>weight</c>,
+/// <c>id</c> and <c>rejected</c> (a message of the assistant, or a text beside a <c>completion</c>). Other fields of a line are notes of its author and are passed over, except those that would change what the model sees.
 /// </summary>
 public static class ExampleReader
 {
@@ -162,14 +162,14 @@ public static class ExampleReader
                 throw Wrong("it has 'messages' and also 'prompt' or 'completion'; keep one of the two");
             }
             List<ChatMessage> chat = Messages(messages);
-            return new Example { Line = line, Id = id, Weight = weight, Messages = chat, Target = chat[^1].Content! };
+            return new Example { Line = line, Id = id, Weight = weight, Messages = chat, Target = chat[^1].Content!, Rejected = RejectedMessage() };
         }
         if (!raw)
         {
             throw Wrong("the field 'messages' is missing (or 'prompt' and 'completion', for raw text)");
         }
         string text1 = Text(prompt, "prompt", mayBeEmpty: true);
-        return new Example { Line = line, Id = id, Weight = weight, Prompt = text1, Target = Text(completion, "completion", mayBeEmpty: false) };
+        return new Example { Line = line, Id = id, Weight = weight, Prompt = text1, Target = Text(completion, "completion", mayBeEmpty: false), Rejected = Field("rejected") is { } worse ? Text(worse, "rejected", mayBeEmpty: false) : null };
 
         JsonElement? Field(string field) => root.TryGetProperty(field, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
@@ -183,6 +183,24 @@ public static class ExampleReader
             }
             string text = value.GetString()!;
             return text.Length > 0 || mayBeEmpty ? text : throw Wrong($"the field '{field}' is empty; there is nothing to compare with");
+        }
+
+        string? RejectedMessage()
+        {
+            if (Field("rejected") is not { } message)
+            {
+                return null;
+            }
+            if (message.ValueKind != JsonValueKind.Object)
+            {
+                throw Wrong($"the field 'rejected' must be a message of the assistant beside 'messages', not {JsonKind.Of(message)}");
+            }
+            message.TryGetProperty("role", out JsonElement role);
+            message.TryGetProperty("content", out JsonElement content);
+            string speaker = Text(role, "rejected.role", mayBeEmpty: true);
+            return speaker != "assistant" ? throw Wrong($"the field 'rejected.role' is '{Cut(speaker)}'; it must be assistant")
+                : string.IsNullOrWhiteSpace(Text(content, "rejected.content", mayBeEmpty: false)) ? throw Wrong("the field 'rejected.content' is empty; there is nothing to compare with")
+                : content.GetString();
         }
 
         List<ChatMessage> Messages(JsonElement value)

@@ -11,7 +11,7 @@ namespace ContinualNative.Engine.Chat;
 /// </summary>
 public sealed class ChatPromptBuilder
 {
-    private readonly InferenceEngine _engine;
+    private readonly ModelText _text;
     private readonly Tokenizer _tokenizer;
     private readonly ControlTokens _controls;
 
@@ -19,16 +19,24 @@ public sealed class ChatPromptBuilder
     /// <param name="engine">The loaded model.</param>
     /// <param name="templateSource">A template to use instead of the model's own, or null.</param>
     public ChatPromptBuilder(InferenceEngine engine, string? templateSource = null)
+        : this((engine ?? throw new ArgumentNullException(nameof(engine))).Text, templateSource)
     {
-        ArgumentNullException.ThrowIfNull(engine);
-        _engine = engine;
-        _tokenizer = engine.Tokenizer;
+    }
+
+    /// <summary>Prepares a model's prompts. Throws <see cref="EngineException"/> (BadFile) when <paramref name="templateSource"/> is not valid Jinja.</summary>
+    /// <param name="text">The model's vocabulary and template.</param>
+    /// <param name="templateSource">A template to use instead of the model's own, or null.</param>
+    public ChatPromptBuilder(ModelText text, string? templateSource = null)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        _text = text;
+        _tokenizer = text.Tokenizer;
         _controls = new ControlTokens(_tokenizer);
         if (templateSource is not null)
         {
             Template = new ChatTemplate(templateSource, _tokenizer.BosText, _tokenizer.EosText);
         }
-        else if (engine.ChatTemplate is { } own)
+        else if (text.ChatTemplate is { } own)
         {
             Template = own;
         }
@@ -44,9 +52,9 @@ public sealed class ChatPromptBuilder
 
     /// <summary>Why <see cref="Template"/> is null and what to do; null when it is not.</summary>
     public string? WhyNoChat => Template is not null ? null
-        : _engine.ChatTemplateError is { } reason
-            ? $"The chat template of '{_engine.Model.Name}' can't be used: {reason} Use /v1/completions, or give another one with --chat-template FILE."
-            : $"The model '{_engine.Model.Name}' has no chat template. Use /v1/completions, or give one with --chat-template FILE.";
+        : _text.ChatTemplateError is { } reason
+            ? $"The chat template of '{_text.Name}' can't be used: {reason} Use /v1/completions, or give another one with --chat-template FILE."
+            : $"The model '{_text.Name}' has no chat template. Use /v1/completions, or give one with --chat-template FILE.";
 
     /// <summary>
     /// Renders and tokenizes a chat, and makes the grammar of its answer. Throws <see cref="EngineException"/> (InvalidRequest) naming the field: no
@@ -62,7 +70,7 @@ public sealed class ChatPromptBuilder
         }
         ToolCallFormat format = FormatOf(prompt, template);
         string? grammar = GrammarOf(prompt, format);
-        return new PreparedChat(prompt, Encode(prompt, template, addGenerationPrompt: true, _engine.Model.ContextLength), grammar, format);
+        return new PreparedChat(prompt, Encode(prompt, template, addGenerationPrompt: true, _text.ContextLength), grammar, format);
     }
 
     /// <summary>
@@ -98,7 +106,7 @@ public sealed class ChatPromptBuilder
         return template.SupportsTools
             ? template.ToolCallFormat
             : throw new EngineException(EngineError.InvalidRequest,
-                $"The chat template of '{_engine.Model.Name}' knows no tools. Send the request without tools, or use a model that was trained to call them.", "tools");
+                $"The chat template of '{_text.Name}' knows no tools. Send the request without tools, or use a model that was trained to call them.", "tools");
     }
 
     private static string? GrammarOf(ChatPrompt prompt, ToolCallFormat format)

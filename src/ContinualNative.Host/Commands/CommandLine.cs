@@ -9,6 +9,7 @@ internal static class CommandLine
     [
         ServeCommand.Create,
         ChatCommand.Create,
+        TrainCommand.Create,
         EvalCommand.Create,
         InspectCommand.Create,
         KeysCommand.Create,
@@ -36,6 +37,11 @@ internal static class CommandLine
         if (parsed.CommandResult.Command.Name is "serve" or "chat")
         {
             configuration.ProcessTerminationTimeout = null;
+        }
+        else if (parsed.CommandResult.Command.Name is "train")
+        {
+            // It stops within a part of a layer, then writes a checkpoint: on a slow disk that may take longer than the usual two seconds.
+            configuration.ProcessTerminationTimeout = TimeSpan.FromMinutes(5);
         }
         int exit = await parsed.InvokeAsync(configuration);
         return parsed.Errors.Count > 0 ? ExitCodes.BadInput : exit;

@@ -3,7 +3,10 @@ using System.Text.Json;
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Engine;
 using ContinualNative.Host.Serving;
+using ContinualNative.Host.Training;
 using ContinualNative.Interop.Llama;
+using ContinualNative.Interop.Trainer;
+using ContinualNative.Training;
 
 namespace ContinualNative.Host.Commands;
 
@@ -27,7 +30,12 @@ internal static class CommandRun
         {
             return Fail(command, e.Message, ExitCodes.BadInput);
         }
-        catch (Exception e) when (e is EngineException or LlamaException or LlamaLibraryException or IOException or UnauthorizedAccessException or HttpRequestException)
+        catch (Exception e) when (e is TrainerException { Status: TrainerStatus.Argument or TrainerStatus.Unsupported or TrainerStatus.Mismatch or TrainerStatus.Budget }
+            or TrainingException { Error: TrainingError.BadOption or TrainingError.BadData or TrainingError.Checkpoint })
+        {
+            return Fail(command, e is TrainingException { Error: TrainingError.BadOption, Option: { } option } ? $"--{option}: {e.Message}." : e.Message, ExitCodes.BadInput);
+        }
+        catch (Exception e) when (e is TrainerException or TrainingException or ParityException or EngineException or LlamaException or LlamaLibraryException or IOException or UnauthorizedAccessException or HttpRequestException)
         {
             return Fail(command, e.Message, ExitCodes.Failed);
         }

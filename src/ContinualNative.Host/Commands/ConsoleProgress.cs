@@ -10,11 +10,17 @@ internal static class ConsoleProgress
     private static readonly TimeSpan LineEvery = TimeSpan.FromSeconds(5);
 
     /// <summary>Runs work that reports how much of <paramref name="total"/> is done.</summary>
-    public static async Task<T> RunAsync<T>(string what, string unit, double total, Func<IProgress<double>, Task<T>> work)
+    public static Task<T> RunAsync<T>(string what, string unit, double total, Func<IProgress<double>, Task<T>> work)
+    {
+        Stopwatch watch = Stopwatch.StartNew();
+        return RunAsync(what, total, done => Describe(done, total, unit, watch.Elapsed), work);
+    }
+
+    /// <summary>The same with words of the caller's own behind <paramref name="what"/>, from any thread.</summary>
+    public static async Task<T> RunAsync<T>(string what, double total, Func<double, string> describe, Func<IProgress<double>, Task<T>> work)
     {
         Counter counter = new();
         Task<T> running = work(counter);
-        Stopwatch watch = Stopwatch.StartNew();
         if (await Task.WhenAny(running, Task.Delay(FirstLine)) == running)
         {
             return await running;
@@ -23,13 +29,13 @@ internal static class ConsoleProgress
         {
             do
             {
-                await Console.Error.WriteLineAsync($"{what}: {Describe(counter.Done, total, unit, watch.Elapsed)}");
+                await Console.Error.WriteLineAsync($"{what}: {describe(counter.Done)}");
             }
             while (await Task.WhenAny(running, Task.Delay(LineEvery)) != running);
         }
         else
         {
-            await ShowBarAsync(what, unit, total, counter, watch, running);
+            await ShowBarAsync(what, total, counter, describe, running);
         }
         return await running;
     }
@@ -44,12 +50,13 @@ internal static class ConsoleProgress
             : $"{done:0} of {total:0} {unit}, {rate:0.#} a second, {left}";
     }
 
-    private static string Time(TimeSpan time) =>
+    /// <summary>Such as <c>3 min 20 s</c>.</summary>
+    internal static string Time(TimeSpan time) =>
         time.TotalMinutes < 1 ? $"{Math.Ceiling(time.TotalSeconds):0} s"
         : time.TotalHours < 1 ? $"{time.Minutes} min {time.Seconds} s"
         : $"{(int)time.TotalHours} h {time.Minutes} min";
 
-    private static async Task ShowBarAsync(string what, string unit, double total, Counter counter, Stopwatch watch, Task running)
+    private static async Task ShowBarAsync(string what, double total, Counter counter, Func<double, string> describe, Task running)
     {
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
         await console.Progress()
@@ -61,7 +68,7 @@ internal static class ConsoleProgress
                 do
                 {
                     task.Value = counter.Done;
-                    task.Description = Markup.Escape($"{what}: {Describe(counter.Done, total, unit, watch.Elapsed)}");
+                    task.Description = Markup.Escape($"{what}: {describe(counter.Done)}");
                 }
                 while (await Task.WhenAny(running, Task.Delay(200)) != running);
             });

@@ -14,7 +14,6 @@ namespace ContinualNative.Host.Commands;
 internal static class EvalCommand
 {
     private const string Name = "eval";
-    private const int EncodeBatch = 64;
 
     private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -99,36 +98,9 @@ internal static class EvalCommand
 
     private static async Task<(List<EncodedExample> Encoded, int Skipped)> EncodeAsync(Request request, InferenceEngine engine, string? template, IReadOnlyList<Example> examples, CancellationToken cancellationToken)
     {
-        ExampleEncoder encoder = new(engine, new ChatPromptBuilder(engine, template), request.Data);
-        EncodedExample[] all = await ConsoleProgress.RunAsync("reading", "examples", examples.Count, progress => Task.Run(
-            () =>
-            {
-                // In order, so that the first wrong line is the one that is named; a batch at a time, so that all cores render.
-                EncodedExample[] tokens = new EncodedExample[examples.Count];
-                for (int start = 0; start < tokens.Length; start += EncodeBatch)
-                {
-                    cancellationToken.ThrowIfCancellationRequested();
-                    ExampleFormatException?[] wrong = new ExampleFormatException?[EncodeBatch];
-                    Parallel.For(start, Math.Min(start + EncodeBatch, tokens.Length), i =>
-                    {
-                        try
-                        {
-                            tokens[i] = encoder.Encode(examples[i]);
-                        }
-                        catch (ExampleFormatException e)
-                        {
-                            wrong[i % EncodeBatch] = e;
-                        }
-                    });
-                    if (Array.Find(wrong, static e => e is not null) is { } first)
-                    {
-                        throw first;
-                    }
-                    progress.Report(Math.Min(start + EncodeBatch, tokens.Length));
-                }
-                return tokens;
-            },
-            cancellationToken));
+        ExampleEncoder encoder = new(engine.Text, new ChatPromptBuilder(engine, template), request.Data);
+        EncodedExample[] all = await ConsoleProgress.RunAsync("reading", "examples", examples.Count, progress =>
+            Task.Run(() => encoder.EncodeAll(examples, encoder.Encode, progress, cancellationToken), cancellationToken));
         List<EncodedExample> encoded = new(all.Length);
         int context = engine.Model.ContextLength;
         int skipped = 0;

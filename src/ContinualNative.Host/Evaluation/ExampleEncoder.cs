@@ -15,9 +15,46 @@ namespace ContinualNative.Host.Evaluation;
 /// melt into one token ("Hello wor" + "ld"), that token counts to the target: every token scored is one that the whole text has by nature,
 /// as training sees it, and none of its characters are left out of the loss.
 /// </remarks>
-internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder prompts, string file)
+internal sealed class ExampleEncoder(ModelText model, ChatPromptBuilder prompts, string file)
 {
-    private readonly Tokenizer _tokenizer = engine.Tokenizer;
+    private const int Batch = 64;
+
+    private readonly Tokenizer _tokenizer = model.Tokenizer;
+
+    /// <summary>Encodes all, on all cores. Of several wrong lines the first is named.</summary>
+    public T[] EncodeAll<T>(IReadOnlyList<Example> examples, Func<Example, T> encode, IProgress<double> progress, CancellationToken cancellationToken)
+    {
+        T[] results = new T[examples.Count];
+        for (int start = 0; start < results.Length; start += Batch)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            ExampleFormatException?[] wrong = new ExampleFormatException?[Batch];
+            Parallel.For(start, Math.Min(start + Batch, results.Length), i =>
+            {
+                try
+                {
+                    results[i] = encode(examples[i]);
+                }
+                catch (ExampleFormatException e)
+                {
+                    wrong[i % Batch] = e;
+                }
+            });
+            if (Array.Find(wrong, static e => e is not null) is { } first)
+            {
+                throw first;
+            }
+            progress.Report(Math.Min(start + Batch, results.Length));
+        }
+        return results;
+    }
+
+    /// <summary>The same example with the answer that is not wanted. It must have one.</summary>
+    public EncodedExample EncodeRejected(Example example) => Encode(example with
+    {
+        Target = example.Rejected!,
+        Messages = example.Messages is { } messages ? [.. messages.SkipLast(1), messages[^1] with { Content = example.Rejected }] : null,
+    });
 
     public EncodedExample Encode(Example example)
     {
@@ -45,7 +82,7 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder p
     {
         if (prompts.Template is not { } template)
         {
-            throw Wrong(example, $"{(engine.ChatTemplateError is { } reason ? $"the model's chat template can't be used ({reason.TrimEnd('.')})" : "the model has no chat template")}, so 'messages' can't be rendered; use 'prompt' and 'completion', or pass --chat-template FILE");
+            throw Wrong(example, $"{(model.ChatTemplateError is { } reason ? $"the model's chat template can't be used ({reason.TrimEnd('.')})" : "the model has no chat template")}, so 'messages' can't be rendered; use 'prompt' and 'completion', or pass --chat-template FILE");
         }
         ChatMessage[] before = [.. messages.SkipLast(1)];
         int[] prompt = prompts.Encode(before);
@@ -72,7 +109,8 @@ internal sealed class ExampleEncoder(InferenceEngine engine, ChatPromptBuilder p
     private static EncodedExample Checked(Example example, int[] prompt, int[] text, int from) =>
         from < text.Length ? new EncodedExample(example, prompt, text, from) : throw new EngineException(EngineError.InvalidRequest, "the target gives no tokens");
 
-    private ExampleFormatException Wrong(Example example, string reason, Exception? inner = null) => new(file, example.Line, reason, inner);
+    /// <summary>A line that can't be used.</summary>
+    public ExampleFormatException Wrong(Example example, string reason, Exception? inner = null) => new(file, example.Line, reason, inner);
 
     // The target ends with the token that ends the turn. The line break that many templates write behind it is never generated: serving stops before.
     private int[] UpToEnd(int[] tokens, int from)

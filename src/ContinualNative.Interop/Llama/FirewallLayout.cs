@@ -17,6 +17,12 @@ internal static unsafe partial class FirewallLayout
         QuantizeParams,
         TokenData,
         TokenDataArray,
+        ModelInfo,
+        Memory,
+        TrainerConfig,
+        BatchTrain,
+        Loss,
+        Update,
     }
 
     /// <summary>One field: its name in C, and its offset and size in bytes.</summary>
@@ -38,7 +44,7 @@ internal static unsafe partial class FirewallLayout
     /// <summary>Size of the structure in bytes, and its fields in order.</summary>
     internal static (int Size, IReadOnlyList<Field> Fields) Of(Structure structure)
     {
-        LlamaLibrary.EnsureLoaded();
+        LlamaLibrary.EnsureResolver();
         const int NameCapacity = 64;
         byte* name = stackalloc byte[NameCapacity];
         int offset;

@@ -44,6 +44,11 @@ public static unsafe class LlamaLibrary
         }
     }
 
+    /// <summary>Only makes the libraries findable: calling it runs the static constructor.</summary>
+    internal static void EnsureResolver()
+    {
+    }
+
     /// <summary>Loads and checks the libraries once; throws <see cref="LlamaLibraryException"/> with the way out when that fails.</summary>
     public static void EnsureLoaded()
     {

@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
 using ContinualNative.Interop.Llama;
+using ContinualNative.Interop.Trainer;
 
 namespace ContinualNative.NativeTests.Interop;
 
@@ -15,6 +16,12 @@ public sealed class StructLayoutTests
         (FirewallLayout.Structure.QuantizeParams, typeof(LlamaQuantizeParams)),
         (FirewallLayout.Structure.TokenData, typeof(LlamaTokenData)),
         (FirewallLayout.Structure.TokenDataArray, typeof(LlamaTokenDataArray)),
+        (FirewallLayout.Structure.ModelInfo, typeof(TrainableModelNative)),
+        (FirewallLayout.Structure.Memory, typeof(TrainerMemoryNative)),
+        (FirewallLayout.Structure.TrainerConfig, typeof(TrainerConfigNative)),
+        (FirewallLayout.Structure.BatchTrain, typeof(TrainingBatchNative)),
+        (FirewallLayout.Structure.Loss, typeof(TrainingLossNative)),
+        (FirewallLayout.Structure.Update, typeof(TrainingUpdateNative)),
     ];
 
     public static TheoryData<int> Indexes => [.. Enumerable.Range(0, Mirrors.Length)];

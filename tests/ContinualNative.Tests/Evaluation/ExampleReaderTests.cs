@@ -23,6 +23,18 @@ public sealed class ExampleReaderTests
     }
 
     [Fact]
+    public void Rejected_answers_come_beside_both_kinds()
+    {
+        IReadOnlyList<Example> examples = Read("""
+            {"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"a"}],"rejected":{"role":"assistant","content":"b"}}
+            {"prompt":"p","completion":"c","rejected":"d"}
+            {"prompt":"p","completion":"c","rejected":null}
+            """);
+        Assert.Equal(["b", "d", null], examples.Select(static e => e.Rejected));
+        Assert.Equal(["a", "c", "c"], examples.Select(static e => e.Target));
+    }
+
+    [Fact]
     public void Long_lines_and_many_lines_cross_the_buffer()
     {
         string[] texts = [.. Enumerable.Range(0, 300).Select(static i => new string((char)('a' + (i % 26)), i * 37 % 200_000 + (i == 150 ? 300_000 : 1)))];
@@ -50,6 +62,11 @@ public sealed class ExampleReaderTests
     [InlineData("""{"messages":[{"role":"user","content":"a","tool_calls":[]},{"role":"assistant","content":"b"}]}""", "'messages[0].tool_calls' is not supported")]
     [InlineData("""{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"tools":[]}""", "'tools' is not supported")]
     [InlineData("""{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"prompt":"c"}""", "also 'prompt'")]
+    [InlineData("""{"prompt":"a","completion":"b","rejected":""}""", "'rejected' is empty")]
+    [InlineData("""{"prompt":"a","completion":"b","rejected":{}}""", "'rejected' must be a string, not an object")]
+    [InlineData("""{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"rejected":"c"}""", "'rejected' must be a message of the assistant beside 'messages', not a string")]
+    [InlineData("""{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"rejected":{"role":"user","content":"c"}}""", "'rejected.role' is 'user'")]
+    [InlineData("""{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"rejected":{"role":"assistant","content":" "}}""", "'rejected.content' is empty")]
     [InlineData("""{"prompt":"a","completion":"b","weight":-1}""", "'weight' must be a number of 0 or more, not -1")]
     [InlineData("""{"prompt":"a","completion":"b","weight":"1"}""", "'weight' must be a number of 0 or more, not a string")]
     [InlineData("""{"prompt":"a","completion":"b","weight":1e999}""", "'weight' must be a number")]
