@@ -1,5 +1,6 @@
 #include "io/gguf.h"
 
+#include "ggml_library.h"
 #include "io_check.h"
 #include "ops/quant.h"
 
@@ -255,3 +256,41 @@ TEST(gguf_survives_mutations) {
     }
     CHECK(read > 1000 && read < 19000 && touched > 0);
 }
+
+#if !defined(_WIN32)
+
+TEST(gguf_is_read_by_ggml_with_the_same_places) {
+    void * const library = packaged_ggml();
+    struct parameters {
+        bool no_alloc;
+        void ** context;
+    };
+    const auto open = reinterpret_cast<void * (*)(const char *, parameters)>(dlsym(library, "gguf_init_from_file"));
+    const auto close = reinterpret_cast<void (*)(void *)>(dlsym(library, "gguf_free"));
+    const auto entries = reinterpret_cast<int64_t (*)(const void *)>(dlsym(library, "gguf_get_n_kv"));
+    const auto find_key = reinterpret_cast<int64_t (*)(const void *, const char *)>(dlsym(library, "gguf_find_key"));
+    const auto text = reinterpret_cast<const char * (*)(const void *, int64_t)>(dlsym(library, "gguf_get_val_str"));
+    const auto find_tensor = reinterpret_cast<int64_t (*)(const void *, const char *)>(dlsym(library, "gguf_find_tensor"));
+    const auto data_offset = reinterpret_cast<size_t (*)(const void *)>(dlsym(library, "gguf_get_data_offset"));
+    const auto tensor_offset = reinterpret_cast<size_t (*)(const void *, int64_t)>(dlsym(library, "gguf_get_tensor_offset"));
+    const auto tensor_size = reinterpret_cast<size_t (*)(const void *, int64_t)>(dlsym(library, "gguf_get_tensor_size"));
+
+    const folder folder;
+    const bytes file = example(folder);
+    const gguf_reader reader(file, "m.gguf");
+    void * const theirs = open((folder / "m.gguf").c_str(), {true, nullptr});
+    CHECK(theirs != nullptr);
+    if (theirs == nullptr) {
+        return;
+    }
+    CHECK_EQ(entries(theirs), static_cast<int64_t>(reader.metadata().size()));
+    CHECK_EQ(std::string(text(theirs, find_key(theirs, "general.architecture"))), "llama");
+    for (const continual::gguf_tensor & tensor : reader.tensors()) {
+        const int64_t number = find_tensor(theirs, tensor.name.c_str());
+        CHECK_EQ(static_cast<int64_t>(tensor_size(theirs, number)), tensor.bytes);
+        CHECK_EQ(data_offset(theirs) + tensor_offset(theirs, number), static_cast<size_t>(static_cast<const uint8_t *>(tensor.data) - file.data()));
+    }
+    close(theirs);
+}
+
+#endif
