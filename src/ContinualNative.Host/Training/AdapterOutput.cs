@@ -86,10 +86,13 @@ internal sealed class AdapterOutput
         }
         finally
         {
-            File.Delete(temporary);
             if (Directory.Exists(temporary))
             {
                 Directory.Delete(temporary, recursive: true);
+            }
+            else
+            {
+                File.Delete(temporary);
             }
         }
     }

@@ -54,6 +54,24 @@ internal sealed class ContinualProcess : IDisposable
         return (_process.ExitCode, Output, Error);
     }
 
+    /// <summary>Ends the process as <c>kill -9</c> does; false if it had ended by itself before.</summary>
+    public async Task<bool> KillAfterAsync(TimeSpan delay)
+    {
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        limit.CancelAfter(delay);
+        try
+        {
+            await _process.WaitForExitAsync(limit.Token);
+            return false;
+        }
+        catch (OperationCanceledException) when (!TestContext.Current.CancellationToken.IsCancellationRequested)
+        {
+            _process.Kill();
+            await _process.WaitForExitAsync(TestContext.Current.CancellationToken);
+            return true;
+        }
+    }
+
     /// <summary>The lines of an error stream that are no progress, which a slow machine brings about.</summary>
     public static IReadOnlyList<string> WithoutProgress(string error) =>
         [.. error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(static l => !l.StartsWith("loading the model: ", StringComparison.Ordinal) && !l.StartsWith("evaluating: ", StringComparison.Ordinal))];
