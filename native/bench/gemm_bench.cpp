@@ -101,6 +101,9 @@ sgemm find_openblas([[maybe_unused]] int threads) {
 #if defined(CN_BENCH_OPENBLAS)
     // It falls to SSE kernels on a processor that is younger than itself; that would be too easy to beat.
     setenv("OPENBLAS_CORETYPE", best_isa() >= isa::avx512 ? "SkylakeX" : "Haswell", 0);
+    // Its threads would go on spinning for tens of milliseconds, into our turn.
+    setenv("OPENBLAS_THREAD_TIMEOUT", "16", 0);
+    setenv("OPENBLAS_NUM_THREADS", std::to_string(threads).c_str(), 0);
     void * const library = dlopen(CN_BENCH_OPENBLAS, RTLD_NOW);
     if (library == nullptr) {
         std::printf("OpenBLAS could not be loaded: %s\n", dlerror());

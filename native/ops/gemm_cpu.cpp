@@ -8,8 +8,10 @@
 
 #if defined(_MSC_VER)
 #define CN_INLINE static __forceinline
+#define CN_INLINE_LAMBDA
 #else
 #define CN_INLINE static inline __attribute__((always_inline))
+#define CN_INLINE_LAMBDA __attribute__((always_inline))
 #endif
 
 namespace continual::CN_ISA {
@@ -38,6 +40,23 @@ CN_INLINE float widened(float x) noexcept {
     return x;
 }
 
+// to_bf16 without a branch, so that loops of it become vectors.
+CN_INLINE uint32_t narrowed(float x) noexcept {
+    const uint32_t bits = bits_of(x);
+    const uint32_t up = bits + 0x7fffu + ((bits >> 16) & 1u);
+    const uint32_t quiet = bits | 0x400000u;
+    return ((static_cast<int32_t>(bits & 0x7fffffffu) > 0x7f800000 ? quiet : up) >> 16) & 0xffffu;
+}
+
+template <typename T>
+CN_INLINE T stored(float x) noexcept {
+    if constexpr (sizeof(T) == sizeof(bf16)) {
+        return {static_cast<uint16_t>(narrowed(x))};
+    } else {
+        return x;
+    }
+}
+
 // What a unit holds.
 enum class unit {
     plain,   // a float
@@ -52,9 +71,9 @@ CN_INLINE uint32_t make_unit(float first, float second) noexcept {
         return bits_of(first);
     } else if constexpr (Kind == unit::rounded) {
         (void)second;
-        return static_cast<uint32_t>(to_bf16(first).bits) << 16;
+        return narrowed(first) << 16;
     } else {
-        return to_bf16(first).bits | static_cast<uint32_t>(to_bf16(second).bits) << 16;
+        return narrowed(first) | narrowed(second) << 16;
     }
 }
 
@@ -141,6 +160,15 @@ CN_INLINE vector multiply_add(vector a, vector b, vector c) noexcept {
 
 #endif
 
+// Into the second level: it is the next tile's, the first level holds this one's.
+CN_INLINE void prefetch([[maybe_unused]] const uint32_t * at) noexcept {
+#if CN_ISA_LEVEL > 0
+    _mm_prefetch(reinterpret_cast<const char *>(at), _MM_HINT_T1);
+#elif defined(__GNUC__)
+    __builtin_prefetch(at, 0, 2);
+#endif
+}
+
 constexpr int32_t tile_vectors = 2;
 constexpr int32_t tile_columns = tile_vectors * lanes;
 
@@ -154,39 +182,49 @@ CN_INLINE vector multiply_unit(vector a, vector b, vector c) noexcept {
     return multiply_add(a, b, c);
 }
 
-// The sums stay in registers; each unit of k costs Vectors loads and Rows broadcasts for Rows · Vectors products.
-template <unit Kind, int32_t Rows, int32_t Vectors>
-void multiply_tile(int64_t units, const uint32_t * left, const uint32_t * right, float scale, bool replace, float * c, int64_t stride) {
-    vector sum[Rows][Vectors];
-    for (int32_t r = 0; r < Rows; r++) {
-        for (int32_t v = 0; v < Vectors; v++) {
-            sum[r][v] = zero();
-        }
-    }
-    for (int64_t u = 0; u < units; u++) {
-        vector b[Vectors];
-        for (int32_t v = 0; v < Vectors; v++) {
-            b[v] = load(right + v * lanes);
-        }
-        for (int32_t r = 0; r < Rows; r++) {
-            const vector a = broadcast(left + r);
-            for (int32_t v = 0; v < Vectors; v++) {
-                sum[r][v] = multiply_unit<Kind>(a, b[v], sum[r][v]);
-            }
-        }
-        left += tile_rows;
-        right += tile_columns;
-    }
-    const vector factor = broadcast(scale);
-    for (int32_t r = 0; r < Rows; r++) {
-        for (int32_t v = 0; v < Vectors; v++) {
-            float * const at = c + r * stride + v * lanes;
-            store(at, multiply_add(sum[r][v], factor, replace ? zero() : load(at)));
-        }
+template <int32_t N>
+struct number {
+    static constexpr int32_t value = N;
+};
+
+// body(number<0>) … body(number<N - 1>), written out before the compiler looks: an array that is indexed by constants only becomes registers, one that is
+// indexed in a loop which is unrolled later stays in memory (GCC 12).
+template <int32_t N, typename Body>
+CN_INLINE void each(const Body & body) {
+    if constexpr (N > 0) {
+        each<N - 1>(body);
+        body(number<N - 1>{});
     }
 }
 
-using tile_function = void (*)(int64_t, const uint32_t *, const uint32_t *, float, bool, float *, int64_t);
+// The sums stay in registers; each unit of k costs Vectors loads and Rows broadcasts for Rows · Vectors products.
+template <unit Kind, int32_t Rows, int32_t Vectors>
+void multiply_tile(int64_t units, const uint32_t * left, const uint32_t * right, const uint32_t * soon, float scale, bool replace, float * c, int64_t stride) {
+    vector sum[Rows][Vectors];
+    each<Rows * Vectors>([&](auto i) CN_INLINE_LAMBDA { sum[i.value / Vectors][i.value % Vectors] = zero(); });
+    for (int64_t u = 0; u < units; u++) {
+        vector b[Vectors];
+        each<Vectors>([&](auto v) CN_INLINE_LAMBDA { b[v.value] = load(right + v.value * lanes); });
+        prefetch(soon);
+        each<Rows>([&](auto r) CN_INLINE_LAMBDA {
+            const vector a = broadcast(left + r.value);
+            each<Vectors>([&](auto v) CN_INLINE_LAMBDA { sum[r.value][v.value] = multiply_unit<Kind>(a, b[v.value], sum[r.value][v.value]); });
+        });
+        left += tile_rows;
+        right += tile_columns;
+        soon += 16;
+    }
+    const vector factor = broadcast(scale);
+    each<Rows>([&](auto r) CN_INLINE_LAMBDA {
+        each<Vectors>([&](auto v) CN_INLINE_LAMBDA {
+            float * const at = c + v.value * lanes;
+            store(at, multiply_add(sum[r.value][v.value], factor, replace ? zero() : load(at)));
+        });
+        c += stride;
+    });
+}
+
+using tile_function = void (*)(int64_t, const uint32_t *, const uint32_t *, const uint32_t *, float, bool, float *, int64_t);
 
 // By rows, for a tile of one and of two vectors.
 template <unit Kind, int32_t Rows = 1>
@@ -207,9 +245,9 @@ struct tile_functions {
 };
 
 template <unit Kind>
-void multiply(int64_t units, int32_t rows, int32_t columns, const uint32_t * left, const uint32_t * right, float scale, bool replace, float * c, int64_t stride) {
+void multiply(int64_t units, int32_t rows, int32_t columns, const uint32_t * left, const uint32_t * right, const uint32_t * soon, float scale, bool replace, float * c, int64_t stride) {
     static constexpr tile_functions<Kind> functions;
-    (columns <= lanes ? functions.narrow : functions.wide)[rows](units, left, right, scale, replace, c, stride);
+    (columns <= lanes ? functions.narrow : functions.wide)[rows](units, left, right, soon, scale, replace, c, stride);
 }
 
 #if CN_ISA_LEVEL >= 2
@@ -435,12 +473,12 @@ template <typename T, bool Accumulate>
 CN_INLINE void finish_row(const float * __restrict sums, T * __restrict to, const float * __restrict bias, int64_t columns) {
     if (bias == nullptr) {
         for (int64_t i = 0; i < columns; i++) {
-            to[i] = from_float<T>(Accumulate ? sums[i] + to_float(to[i]) : sums[i]);
+            to[i] = stored<T>(Accumulate ? sums[i] + to_float(to[i]) : sums[i]);
         }
     } else {
         for (int64_t i = 0; i < columns; i++) {
             const float sum = sums[i] + bias[i];
-            to[i] = from_float<T>(Accumulate ? sum + to_float(to[i]) : sum);
+            to[i] = stored<T>(Accumulate ? sum + to_float(to[i]) : sum);
         }
     }
 }
