@@ -374,6 +374,14 @@ TEST(gemm_takes_every_size) {
     }
 }
 
+// Enough of both for every way to cut: whole columns, the last columns by rows, all by rows.
+TEST(gemm_shares_out_rows_and_columns) {
+    check(150, 700, {{tensor_type::q8_0, true, 64}});
+    check(75, 1184, {{tensor_type::q4_0, false, 33, true}});
+    check(201, 20, {{tensor_type::f32, true, 40}});
+    check(64, 1536, {{tensor_type::q4_k, false, 9}});
+}
+
 TEST(gemm_takes_many_rows_in_passes) {
     check(1100, 40, {{tensor_type::f32, true, 70}, {tensor_type::bf16, false, 16, true}});
     check(513, 33, {{tensor_type::f32, false, 5, true}});
