@@ -198,7 +198,7 @@ int main(int argc, char ** argv) {
     repeats = argc > 2 ? std::atoi(argv[2]) : repeats;
     part = argc > 3 ? argv[3] : part;
     thread_pool pool(threads, scheduling::normal);
-    const cpu_context cpu{pool, best_isa()};
+    const cpu_context cpu{pool, preferred_isa()};
     std::printf("%s, %d threads, median of %d\n", name(cpu.level), static_cast<int>(threads), repeats);
     {
         const auto from = numbers<float>(16 << 20);

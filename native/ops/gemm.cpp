@@ -213,14 +213,16 @@ void compute(const product & p, int64_t row, int64_t rows, int64_t column, int64
     });
 }
 
-// How a pass is cut into tasks. Only the cost depends on it: an element's sums are the same in any part.
+// How a pass is cut into tasks: first `whole` parts of the columns with all rows, then the other parts of the columns in `row_parts` each. Only the cost
+// depends on it: an element's sums are the same in any part.
 struct cut {
     int64_t rows;
     int64_t columns;
     int64_t row_parts;
     int64_t column_parts;
+    int64_t whole;
 
-    int64_t tasks() const noexcept { return row_parts * column_parts; }
+    int64_t tasks() const noexcept { return whole + (column_parts - whole) * row_parts; }
 };
 
 cut cut_pass(product & p, int32_t threads) {
@@ -230,7 +232,7 @@ cut cut_pass(product & p, int32_t threads) {
             grain = std::max(grain, block_elements(p.terms[t].right.type));
         }
     }
-    cut c{p.rows, std::max<int64_t>(grain, 256), 1, 0};
+    cut c{p.rows, task_columns, 1, 0, 0};
     const auto parts = [&] { return (p.n + c.columns - 1) / c.columns; };
     const int64_t wanted = threads == 1 ? 1 : 6 * threads;
     while (parts() < wanted && c.columns / 2 >= grain) {
@@ -239,8 +241,13 @@ cut cut_pass(product & p, int32_t threads) {
     c.column_parts = parts();
     // Each part of the rows unpacks the right side again: only where threads would have nothing to do or wait long for the last.
     const int64_t tiles = (p.rows + p.kernels->rows - 1) / p.kernels->rows;
-    while (threads > 1 && c.column_parts * c.row_parts < 2 * threads && tiles / (c.row_parts + 1) >= 4) {
-        c.row_parts++;
+    if (c.column_parts >= 4 * threads) {
+        c.whole = c.column_parts / threads * threads;
+        c.row_parts = std::min<int64_t>(threads, tiles);
+    } else {
+        while (threads > 1 && c.column_parts * c.row_parts < 2 * threads && tiles / (c.row_parts + 1) >= 4) {
+            c.row_parts++;
+        }
     }
     c.rows = (tiles + c.row_parts - 1) / c.row_parts * p.kernels->rows;
     c.row_parts = (p.rows + c.rows - 1) / c.rows;
@@ -249,9 +256,16 @@ cut cut_pass(product & p, int32_t threads) {
 }
 
 void compute_task(const product & p, const cut & c, int64_t task, int32_t worker) {
-    const int64_t row = task / c.column_parts * c.rows;
-    const int64_t column = task % c.column_parts * c.columns;
-    compute(p, row, std::min(c.rows, p.rows - row), column, std::min(c.columns, p.n - column), worker);
+    int64_t row = 0;
+    int64_t rows = p.rows;
+    int64_t column = task;
+    if (task >= c.whole) {
+        row = (task - c.whole) % c.row_parts * c.rows;
+        rows = std::min(c.rows, p.rows - row);
+        column = c.whole + (task - c.whole) / c.row_parts;
+    }
+    column *= c.columns;
+    compute(p, row, rows, column, std::min(c.columns, p.n - column), worker);
 }
 
 product prepare(isa level, precision how, int64_t m, int64_t n, const gemm_term * terms, int32_t count, const gemm_out & out, void * scratch) noexcept {

@@ -32,14 +32,6 @@ CN_INLINE uint32_t bits_of(float x) noexcept {
     return load_as<uint32_t>(&x);
 }
 
-CN_INLINE float widened(bf16 x) noexcept {
-    return to_float(x);
-}
-
-CN_INLINE float widened(float x) noexcept {
-    return x;
-}
-
 // to_bf16 without a branch, so that loops of it become vectors.
 CN_INLINE uint32_t narrowed(float x) noexcept {
     const uint32_t bits = bits_of(x);
@@ -414,7 +406,7 @@ CN_INLINE void pack_rows_as(const T * source, int64_t stride, int64_t count, int
         for (int64_t u = 0; u < units; u++) {
             const bool whole = (u + 1) * elements <= depth;
             packed[u * width + c] =
-                c < count ? make_unit<Kind>(widened(from[u * elements]), elements > 1 && whole ? widened(from[u * elements + elements - 1]) : 0.0f) : 0u;
+                c < count ? make_unit<Kind>(to_float(from[u * elements]), elements > 1 && whole ? to_float(from[u * elements + elements - 1]) : 0.0f) : 0u;
         }
     }
 }
@@ -431,7 +423,7 @@ void pack_unit(const void * first, const void * second, int64_t count, uint32_t 
     for (int64_t c = 0; c < count; c += tile_columns) {
         const int64_t here = count - c < tile_columns ? count - c : tile_columns;
         for (int64_t i = 0; i < here; i++) {
-            packed[i] = make_unit<Kind>(widened(one[c + i]), other == nullptr ? 0.0f : widened(other[c + i]));
+            packed[i] = make_unit<Kind>(to_float(one[c + i]), other == nullptr ? 0.0f : to_float(other[c + i]));
         }
         for (int64_t i = here; i < tile_columns; i++) {
             packed[i] = 0;
@@ -454,7 +446,7 @@ void pack_left_as(const gemm_left & left, int64_t row, int64_t count, int64_t k,
                 const T * const from = data + (k + u * elements) * left.stride + row + r;
                 const bool whole = (u + 1) * elements <= depth;
                 for (int64_t i = 0; i < rows; i++) {
-                    packed[u * tile_rows + i] = make_unit<Kind>(widened(from[i]), elements > 1 && whole ? widened(from[left.stride + i]) : 0.0f);
+                    packed[u * tile_rows + i] = make_unit<Kind>(to_float(from[i]), elements > 1 && whole ? to_float(from[left.stride + i]) : 0.0f);
                 }
             }
         }
