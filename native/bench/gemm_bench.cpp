@@ -3,10 +3,10 @@
 //     cmake -S . -B build/native -G Ninja -DCONTINUAL_NATIVE_BENCH=ON && cmake --build build/native && build/native/native/bench/gemm_bench [threads] [repeats]
 //
 // What to expect. First the speed of the registers alone: FMA on floats and vdpbf16ps, without memory. AMD since Zen 4 starts as many vdpbf16ps as FMA, so
-// bf16 has twice the rate there; Intel (Sapphire and Emerald Rapids) starts a quarter as many, so bf16 at level avx512_bf16 has HALF the rate of f32, and
-// preferred_isa() computes bf16 products by FMA. The mark is f32 ≥ 1 × OpenBLAS's sgemm and, where vdpbf16ps is the faster one, bf16 ≥ 2 ×; packing and
-// unpacking included, at 512 rows. A product of 512 rows should reach 85 % of the registers' speed; thin ones (ranks of an adapter) are bound by memory
-// and packing and should still not be slower than OpenBLAS.
+// bf16 has twice the rate there; Intel (seen on Emerald Rapids) starts a quarter as many, so vdpbf16ps has HALF the rate of f32, and preferred_isa() computes
+// bf16 products by FMA: no faster than f32, whatever the code. The mark is f32 ≥ 1 × OpenBLAS's sgemm and, where vdpbf16ps is the faster one, bf16 ≥ 2 ×;
+// packing and unpacking included, at 512 rows. A product of 512 rows should reach 80 % of the registers' speed and more; thin ones (ranks of an adapter) are
+// bound by memory and packing and should still not be slower than OpenBLAS.
 #include "ops/gemm.h"
 #include "ops/quant.h"
 
@@ -101,6 +101,9 @@ sgemm find_openblas([[maybe_unused]] int threads) {
 #if defined(CN_BENCH_OPENBLAS)
     // It falls to SSE kernels on a processor that is younger than itself; that would be too easy to beat.
     setenv("OPENBLAS_CORETYPE", best_isa() >= isa::avx512 ? "SkylakeX" : "Haswell", 0);
+    // Its threads would go on spinning for tens of milliseconds, into our turn.
+    setenv("OPENBLAS_THREAD_TIMEOUT", "16", 0);
+    setenv("OPENBLAS_NUM_THREADS", std::to_string(threads).c_str(), 0);
     void * const library = dlopen(CN_BENCH_OPENBLAS, RTLD_NOW);
     if (library == nullptr) {
         std::printf("OpenBLAS could not be loaded: %s\n", dlerror());

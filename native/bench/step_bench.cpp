@@ -136,7 +136,7 @@ double gemm_rate(continual::precision how, int32_t threads, tensor_type type, co
     constexpr int64_t n = 4864;
     const int64_t k = type == tensor_type::q4_k ? 768 : 896;
     continual::thread_pool pool(threads, continual::scheduling::normal);
-    const continual::cpu_context cpu{pool, continual::best_isa()};
+    const continual::cpu_context cpu{pool, continual::preferred_isa()};
     std::vector<float> x(static_cast<size_t>(m * k), 0.5f);
     std::vector<float> y(static_cast<size_t>(m * n));
     std::vector<char> scratch(static_cast<size_t>(continual::gemm_scratch_bytes(threads, m, k)) + 64);

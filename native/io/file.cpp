@@ -323,7 +323,7 @@ void atomic_file::fail(const char * doing, int code) {
 #else
     const bool full = code == ENOSPC || code == EDQUOT;
 #endif
-    refuse(path_, full ? "the disk is full after " + std::to_string(size_) + " bytes. Free some space or choose another folder; what was there before is unharmed."
+    refuse(path_, full ? "the disk is full: there is no room for " + std::to_string(size_) + " bytes. Free some space or choose another folder; what was there before is unharmed."
                        : std::string(doing) + " failed: " + reason(code) + ". What was there before is unharmed.");
 }
 

@@ -315,6 +315,20 @@ private:
     int values_ = 0;
 };
 
+json::json() = default;
+json::json(bool value) : kind_(kind::boolean), integer_(value ? 1 : 0) {}
+json::json(int32_t value) : kind_(kind::integer), integer_(value) {}
+json::json(int64_t value) : kind_(kind::integer), integer_(value) {}
+json::json(double value) : kind_(kind::real), real_(value) {}
+json::json(const char * text) : kind_(kind::text), text_(text) {}
+json::json(std::string text) : kind_(kind::text), text_(std::move(text)) {}
+json::json(std::string_view text) : kind_(kind::text), text_(text) {}
+json::json(const json & other) = default;
+json::json(json && other) noexcept = default;
+json & json::operator=(const json & other) = default;
+json & json::operator=(json && other) noexcept = default;
+json::~json() = default;
+
 json json::array() {
     json result;
     result.kind_ = kind::array;

@@ -16,14 +16,20 @@ class json {
 public:
     enum class kind : uint8_t { null, boolean, integer, real, text, array, object };
 
-    json() = default;
-    json(bool value) : kind_(kind::boolean), integer_(value ? 1 : 0) {}
-    json(int32_t value) : kind_(kind::integer), integer_(value) {}
-    json(int64_t value) : kind_(kind::integer), integer_(value) {}
-    json(double value) : kind_(kind::real), real_(value) {}
-    json(const char * text) : kind_(kind::text), text_(text) {}
-    json(std::string text) : kind_(kind::text), text_(std::move(text)) {}
-    json(std::string_view text) : kind_(kind::text), text_(text) {}
+    // Not inline: they need json_member, which holds a json.
+    json();
+    json(bool value);
+    json(int32_t value);
+    json(int64_t value);
+    json(double value);
+    json(const char * text);
+    json(std::string text);
+    json(std::string_view text);
+    json(const json & other);
+    json(json && other) noexcept;
+    json & operator=(const json & other);
+    json & operator=(json && other) noexcept;
+    ~json();
     static json array();
     static json object();
 

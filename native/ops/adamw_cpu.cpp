@@ -16,13 +16,7 @@ void adamw_range(const adamw_step & step, int64_t n, float * value, const float 
 }
 
 void sum_of_squares_range(int64_t n, const float * x, double * sum) {
-    double total = 0.0;
-    CN_SIMD_SUM(total)
-    for (int64_t i = 0; i < n; i++) {
-        const double value = x[i];
-        total += value * value;
-    }
-    *sum = total;
+    *sum = sum_of<double>(n, [&](int64_t i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); });
 }
 
 } // namespace continual::CN_ISA

@@ -26,7 +26,7 @@ struct attention_shape {
     int32_t window = 0;
 };
 
-// Bytes of scratch for `threads` threads, forward or backward, whichever needs more.
+// Bytes of scratch (aligned to 64 by the caller) for `threads` threads, forward or backward, whichever needs more.
 int64_t attention_scratch_bytes(const attention_shape & shape, int32_t threads, int64_t longest) noexcept;
 
 // q [rows × heads × width], k, v, o likewise; lse [rows × heads]: logarithm of each row's sum of exponentials. T: float or bf16, which also
@@ -34,7 +34,9 @@ int64_t attention_scratch_bytes(const attention_shape & shape, int32_t threads, 
 template <typename T>
 void attention_forward(const cpu_context & cpu, const attention_shape & shape, const T * q, const T * k, const T * v, T * o, float * lse, void * scratch);
 
-// dq, dk, dv: replaced, same shapes as q, k, v. dO has o's shape. Same result on any number of threads.
+// A NaN that a row looks at makes its output and lse NaN. Rows that belong to no sequence are neither read nor written.
+// dq, dk, dv: replaced, same shapes as q, k, v. dO has o's shape. Same result on any number of threads. At most
+// sequences × kv_heads threads have work to do.
 template <typename T>
 void attention_backward(const cpu_context & cpu, const attention_shape & shape, const T * q, const T * k, const T * v, const T * o, const float * lse, const T * d_o, T * dq, T * dk,
                         T * dv, void * scratch);

@@ -25,30 +25,6 @@ void zero(T * x, int64_t begin, int64_t end) {
     }
 }
 
-// NaN are passed over; they show in the sum. Lanes by hand: see cross_entropy_cpu.cpp.
-float highest(const float * x, int64_t n) {
-    constexpr int64_t lanes = 16;
-    float most[lanes];
-    for (int64_t lane = 0; lane < lanes; lane++) {
-        most[lane] = -HUGE_VALF;
-    }
-    int64_t done = 0;
-    for (; done + lanes <= n; done += lanes) {
-        CN_SIMD
-        for (int64_t lane = 0; lane < lanes; lane++) {
-            const float value = x[done + lane];
-            most[lane] = value > most[lane] ? value : most[lane];
-        }
-    }
-    for (; done < n; done++) {
-        most[0] = x[done] > most[0] ? x[done] : most[0];
-    }
-    for (int64_t lane = 1; lane < lanes; lane++) {
-        most[0] = most[lane] > most[0] ? most[lane] : most[0];
-    }
-    return most[0];
-}
-
 } // namespace
 
 // From scores to e^(score − most) in `p`, zero where a query may not look; `most` and `sum` (of each query) and the rows of `o` that were summed so far follow
@@ -63,17 +39,15 @@ void attention_softmax(const attention_tile & tile, const float * scores, T * p,
             continue;
         }
         const float before = most[query];
-        const float here = highest(scores + seen.begin, seen.end - seen.begin);
+        const float here = highest_of(scores + seen.begin, seen.end - seen.begin);
         const float now = here > before ? here : before;
         // Nothing but −inf and NaN so far: there is no maximum to take off.
         const float offset = now == -HUGE_VALF ? 0.0f : now;
-        float total = 0.0f;
-        CN_SIMD_SUM(total)
-        for (int64_t key = seen.begin; key < seen.end; key++) {
-            const float e = exp_of(scores[key] - offset);
-            total += e;
-            store(p[key], e);
-        }
+        const float total = sum_of<float>(seen.end - seen.begin, [&](int64_t i) {
+            const float e = exp_of(scores[seen.begin + i] - offset);
+            store(p[seen.begin + i], e);
+            return e;
+        });
         if (now > before) {
             const float factor = exp_of(before - now);
             sum[query] *= factor;
@@ -104,12 +78,7 @@ void attention_finish(int64_t queries, int64_t width, const float * from, const 
 template <typename T>
 void attention_row_dots(int64_t rows, int64_t width, int64_t stride, const T * a, const T * b, float * dots) {
     for (int64_t row = 0; row < rows; row++, a += stride, b += stride) {
-        float sum = 0.0f;
-        CN_SIMD_SUM(sum)
-        for (int64_t i = 0; i < width; i++) {
-            sum += load(a[i]) * load(b[i]);
-        }
-        dots[row] = sum;
+        dots[row] = sum_of<float>(width, [&](int64_t i) { return load(a[i]) * load(b[i]); });
     }
 }
 

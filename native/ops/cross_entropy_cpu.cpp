@@ -20,30 +20,6 @@ struct softmax_sum {
     int64_t most_in = 0;   // the chunk where `most` was first seen
 };
 
-// In lanes by hand: clang 14 does not vectorize a maximum that has to mind NaN.
-float highest(const float * x, int64_t n) {
-    constexpr int64_t lanes = 64;
-    float most[lanes];
-    for (int64_t lane = 0; lane < lanes; lane++) {
-        most[lane] = -HUGE_VALF;
-    }
-    int64_t done = 0;
-    for (; done + lanes <= n; done += lanes) {
-        CN_SIMD
-        for (int64_t lane = 0; lane < lanes; lane++) {
-            const float value = x[done + lane];
-            most[lane] = value > most[lane] ? value : most[lane];
-        }
-    }
-    for (; done < n; done++) {
-        most[0] = x[done] > most[0] ? x[done] : most[0];
-    }
-    for (int64_t lane = 1; lane < lanes; lane++) {
-        most[0] = most[lane] > most[0] ? most[lane] : most[0];
-    }
-    return most[0];
-}
-
 // The factor for what was summed before, where a chunk whose highest is `most` follows.
 double raise(softmax_sum & all, float most, int64_t begin) {
     if (!(most > all.most)) {
@@ -66,14 +42,9 @@ softmax_sum sum_up(const float * x, int64_t n) {
     for (int64_t begin = 0; begin < n; begin += chunk) {
         const float * const xs = x + begin;
         const int64_t count = shorter(chunk, n - begin);
-        raise(all, highest(xs, count), begin);
+        raise(all, highest_of(xs, count), begin);
         const float offset = offset_of(all);
-        float sum = 0.0f;
-        CN_SIMD_SUM(sum)
-        for (int64_t i = 0; i < count; i++) {
-            sum += exp_of(xs[i] - offset);
-        }
-        all.sum += static_cast<double>(sum);
+        all.sum += static_cast<double>(sum_of<float>(count, [&](int64_t i) { return exp_of(xs[i] - offset); }));
     }
     return all;
 }
@@ -86,18 +57,15 @@ softmax_sum sum_up_reference(const float * reference, const float * logits, int6
         const float * const rs = reference + begin;
         const float * const xs = logits + begin;
         const int64_t count = shorter(chunk, n - begin);
-        weighted *= raise(all, highest(rs, count), begin);
+        weighted *= raise(all, highest_of(rs, count), begin);
         const float offset = offset_of(all);
-        float sum = 0.0f;
-        float part = 0.0f;
-        CN_SIMD_SUM(sum, part)
-        for (int64_t i = 0; i < count; i++) {
+        float part;
+        all.sum += static_cast<double>(sums_of(count, part, [&](int64_t i, float & apart_here) {
             const float e = exp_of(rs[i] - offset);
-            sum += e;
             // What is impossible adds nothing, whatever the model gives it: 0 · log 0 = 0.
-            part += e == 0.0f ? 0.0f : e * (rs[i] - xs[i]);
-        }
-        all.sum += static_cast<double>(sum);
+            apart_here = e == 0.0f ? 0.0f : e * (rs[i] - xs[i]);
+            return e;
+        }));
         weighted += static_cast<double>(part);
     }
     apart = weighted / all.sum;

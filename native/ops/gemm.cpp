@@ -49,8 +49,10 @@ constexpr int64_t left_bytes(int64_t m, int64_t k) noexcept {
     return round_up(most_rows(m) * (k + max_gemm_terms) * unit_bytes, 64);
 }
 
+constexpr int64_t panel_bytes = highest_tile * block_units * unit_bytes;
+
 constexpr int64_t thread_bytes(int64_t m) noexcept {
-    return right_bytes + unpacked_bytes + most_rows(m) * task_columns * static_cast<int64_t>(sizeof(float));
+    return right_bytes + unpacked_bytes + panel_bytes + most_rows(m) * task_columns * static_cast<int64_t>(sizeof(float));
 }
 
 struct product {
@@ -67,6 +69,8 @@ struct product {
     // Of the pass.
     int64_t first_row;
     int64_t rows;
+    // The left panels are packed by the task that uses them, one at a time, because no other does.
+    bool packs_left;
 
     int64_t block() const noexcept { return block_units * kernels->pair; }
 
@@ -113,6 +117,17 @@ void unpack(const product & p, tensor_type type, const void * from, void * to, i
     }
 }
 
+// Rows of which little is read lie in pages of their own, where no hardware looks ahead.
+constexpr int64_t rows_ahead = 8;
+
+inline void ask_for([[maybe_unused]] const char * from, [[maybe_unused]] int64_t bytes) noexcept {
+#if defined(__GNUC__)
+    for (int64_t i = 0; i < bytes; i += 64) {
+        __builtin_prefetch(from + i);
+    }
+#endif
+}
+
 // Columns [column, column + columns) of the product for [k, k + depth), as panels.
 void pack_right(const product & p, const gemm_right & right, int64_t k, int64_t depth, int64_t column, int64_t columns, uint32_t * panels, char * unpacked) {
     const gemm_kernels & kernels = *p.kernels;
@@ -134,10 +149,14 @@ void pack_right(const product & p, const gemm_right & right, int64_t k, int64_t 
         }
         return;
     }
+    const int64_t segment = row_bytes(right.type, columns);
     for (int64_t r = 0; r < depth; r += kernels.pair) {
         const void * rows[2] = {};
         for (int64_t i = 0; i < std::min<int64_t>(kernels.pair, depth - r); i++) {
             const char * const from = at(right, k + r + i, column);
+            if (r + i + rows_ahead < depth) {
+                ask_for(from + rows_ahead * right.row_stride, segment);
+            }
             if (ready) {
                 rows[i] = from;
             } else {
@@ -157,7 +176,8 @@ void compute(const product & p, int64_t row, int64_t rows, int64_t column, int64
     char * const own = p.threads + worker * p.thread_stride;
     uint32_t * const right = reinterpret_cast<uint32_t *>(own);
     char * const unpacked = own + right_bytes;
-    float * const sums = reinterpret_cast<float *>(unpacked + unpacked_bytes);
+    uint32_t * const own_panel = reinterpret_cast<uint32_t *>(unpacked + unpacked_bytes);
+    float * const sums = reinterpret_cast<float *>(unpacked + unpacked_bytes + panel_bytes);
     const int64_t stride = round_up(columns, kernels.columns);
     int64_t blocks = 0;
     p.each_block([&](const gemm_term &, int64_t, int64_t, int64_t) { blocks++; });
@@ -172,12 +192,19 @@ void compute(const product & p, int64_t row, int64_t rows, int64_t column, int64
         const bool last = ++done == blocks;
         pack_right(p, term.right, k, depth, column, columns, right, unpacked);
         const int64_t units = p.units(depth);
-        const uint32_t * const left = p.left_panels(before) + row * units;
         for (int64_t r = 0; r < rows; r += kernels.rows) {
             const int32_t tile_rows = static_cast<int32_t>(std::min<int64_t>(kernels.rows, rows - r));
+            const uint32_t * panel = own_panel;
+            if (p.packs_left) {
+                kernels.pack_left(term.left, p.first_row + row + r, tile_rows, k, depth, own_panel);
+            } else {
+                panel = p.left_panels(before) + (row + r) * units;
+            }
             for (int64_t c = 0; c < columns; c += kernels.columns) {
                 const int32_t tile_columns = static_cast<int32_t>(std::min<int64_t>(kernels.columns, columns - c));
-                kernels.multiply(units, tile_rows, tile_columns, left + r * units, right + c * units, term.scale, replace, sums + r * stride + c, stride);
+                // The left panels come from far, one after the other: the first tile of a row of tiles asks for the next panel.
+                const uint32_t * const soon = c == 0 && !p.packs_left ? panel + tile_rows * units : panel;
+                kernels.multiply(units, tile_rows, tile_columns, panel, right + c * units, soon, term.scale, replace, sums + r * stride + c, stride);
                 if (last) {
                     kernels.finish(sums + r * stride + c, stride, *p.out, p.first_row + row + r, tile_rows, column + c, tile_columns);
                 }
@@ -186,24 +213,26 @@ void compute(const product & p, int64_t row, int64_t rows, int64_t column, int64
     });
 }
 
-// How a pass is cut into tasks. Only the cost depends on it: an element's sums are the same in any part.
+// How a pass is cut into tasks: first `whole` parts of the columns with all rows, then the other parts of the columns in `row_parts` each. Only the cost
+// depends on it: an element's sums are the same in any part.
 struct cut {
     int64_t rows;
     int64_t columns;
     int64_t row_parts;
     int64_t column_parts;
+    int64_t whole;
 
-    int64_t tasks() const noexcept { return row_parts * column_parts; }
+    int64_t tasks() const noexcept { return whole + (column_parts - whole) * row_parts; }
 };
 
-cut cut_pass(const product & p, int32_t threads) {
+cut cut_pass(product & p, int32_t threads) {
     int64_t grain = p.kernels->columns;
     for (int32_t t = 0; t < p.count; t++) {
         if (!p.terms[t].right.transposed) {
             grain = std::max(grain, block_elements(p.terms[t].right.type));
         }
     }
-    cut c{p.rows, std::max<int64_t>(grain, 128), 1, 0};
+    cut c{p.rows, task_columns, 1, 0, 0};
     const auto parts = [&] { return (p.n + c.columns - 1) / c.columns; };
     const int64_t wanted = threads == 1 ? 1 : 6 * threads;
     while (parts() < wanted && c.columns / 2 >= grain) {
@@ -212,18 +241,31 @@ cut cut_pass(const product & p, int32_t threads) {
     c.column_parts = parts();
     // Each part of the rows unpacks the right side again: only where threads would have nothing to do or wait long for the last.
     const int64_t tiles = (p.rows + p.kernels->rows - 1) / p.kernels->rows;
-    while (threads > 1 && c.column_parts * c.row_parts < 2 * threads && tiles / (c.row_parts + 1) >= 4) {
-        c.row_parts++;
+    if (c.column_parts >= 4 * threads) {
+        c.whole = c.column_parts / threads * threads;
+        c.row_parts = std::min<int64_t>(threads, tiles);
+    } else {
+        while (threads > 1 && c.column_parts * c.row_parts < 2 * threads && tiles / (c.row_parts + 1) >= 4) {
+            c.row_parts++;
+        }
     }
     c.rows = (tiles + c.row_parts - 1) / c.row_parts * p.kernels->rows;
     c.row_parts = (p.rows + c.rows - 1) / c.rows;
+    p.packs_left = c.column_parts == 1;
     return c;
 }
 
 void compute_task(const product & p, const cut & c, int64_t task, int32_t worker) {
-    const int64_t row = task / c.column_parts * c.rows;
-    const int64_t column = task % c.column_parts * c.columns;
-    compute(p, row, std::min(c.rows, p.rows - row), column, std::min(c.columns, p.n - column), worker);
+    int64_t row = 0;
+    int64_t rows = p.rows;
+    int64_t column = task;
+    if (task >= c.whole) {
+        row = (task - c.whole) % c.row_parts * c.rows;
+        rows = std::min(c.rows, p.rows - row);
+        column = c.whole + (task - c.whole) / c.row_parts;
+    }
+    column *= c.columns;
+    compute(p, row, rows, column, std::min(c.columns, p.n - column), worker);
 }
 
 product prepare(isa level, precision how, int64_t m, int64_t n, const gemm_term * terms, int32_t count, const gemm_out & out, void * scratch) noexcept {
@@ -245,16 +287,29 @@ product prepare(isa level, precision how, int64_t m, int64_t n, const gemm_term 
     return p;
 }
 
-void run_serial(product & p, int64_t m) {
+template <typename Run>
+void run(product & p, int64_t m, int32_t threads, const Run & run_tasks) {
     const int64_t step = rows_of_pass(m, p.kernels->rows);
     for (p.first_row = 0; p.first_row < m; p.first_row += step) {
         p.rows = std::min(step, m - p.first_row);
-        pack_left(p, 0, p.rows);
-        const cut c = cut_pass(p, 1);
-        for (int64_t task = 0; task < c.tasks(); task++) {
-            compute_task(p, c, task, 0);
+        const cut c = cut_pass(p, threads);
+        if (!p.packs_left) {
+            const int64_t tiles = (p.rows + p.kernels->rows - 1) / p.kernels->rows;
+            run_tasks(tiles, [&](int64_t tile, int32_t) {
+                const int64_t row = tile * p.kernels->rows;
+                pack_left(p, row, std::min<int64_t>(p.kernels->rows, p.rows - row));
+            });
         }
+        run_tasks(c.tasks(), [&](int64_t task, int32_t worker) { compute_task(p, c, task, worker); });
     }
+}
+
+void run_serial(product & p, int64_t m) {
+    run(p, m, 1, [](int64_t tasks, const auto & body) {
+        for (int64_t task = 0; task < tasks; task++) {
+            body(task, 0);
+        }
+    });
 }
 
 } // namespace
@@ -277,17 +332,7 @@ void gemm(const cpu_context & cpu, precision how, int64_t m, int64_t n, const ge
         cpu.pool.run(1, [&](int64_t, int32_t) { run_serial(p, m); });
         return;
     }
-    const int64_t step = rows_of_pass(m, p.kernels->rows);
-    for (p.first_row = 0; p.first_row < m; p.first_row += step) {
-        p.rows = std::min(step, m - p.first_row);
-        const int64_t tiles = (p.rows + p.kernels->rows - 1) / p.kernels->rows;
-        cpu.pool.run(tiles, [&](int64_t tile, int32_t) {
-            const int64_t row = tile * p.kernels->rows;
-            pack_left(p, row, std::min<int64_t>(p.kernels->rows, p.rows - row));
-        });
-        const cut c = cut_pass(p, threads);
-        cpu.pool.run(c.tasks(), [&](int64_t task, int32_t worker) { compute_task(p, c, task, worker); });
-    }
+    run(p, m, threads, [&](int64_t tasks, const auto & body) { cpu.pool.run(tasks, body); });
 }
 
 void gemm_serial(isa level, precision how, int64_t m, int64_t n, const gemm_term * terms, int32_t count, const gemm_out & out, void * scratch) {

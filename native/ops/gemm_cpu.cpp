@@ -8,8 +8,10 @@
 
 #if defined(_MSC_VER)
 #define CN_INLINE static __forceinline
+#define CN_INLINE_LAMBDA
 #else
 #define CN_INLINE static inline __attribute__((always_inline))
+#define CN_INLINE_LAMBDA __attribute__((always_inline))
 #endif
 
 namespace continual::CN_ISA {
@@ -30,12 +32,21 @@ CN_INLINE uint32_t bits_of(float x) noexcept {
     return load_as<uint32_t>(&x);
 }
 
-CN_INLINE float widened(bf16 x) noexcept {
-    return to_float(x);
+// to_bf16 without a branch, so that loops of it become vectors.
+CN_INLINE uint32_t narrowed(float x) noexcept {
+    const uint32_t bits = bits_of(x);
+    const uint32_t up = bits + 0x7fffu + ((bits >> 16) & 1u);
+    const uint32_t quiet = bits | 0x400000u;
+    return ((static_cast<int32_t>(bits & 0x7fffffffu) > 0x7f800000 ? quiet : up) >> 16) & 0xffffu;
 }
 
-CN_INLINE float widened(float x) noexcept {
-    return x;
+template <typename T>
+CN_INLINE T stored(float x) noexcept {
+    if constexpr (sizeof(T) == sizeof(bf16)) {
+        return {static_cast<uint16_t>(narrowed(x))};
+    } else {
+        return x;
+    }
 }
 
 // What a unit holds.
@@ -52,9 +63,9 @@ CN_INLINE uint32_t make_unit(float first, float second) noexcept {
         return bits_of(first);
     } else if constexpr (Kind == unit::rounded) {
         (void)second;
-        return static_cast<uint32_t>(to_bf16(first).bits) << 16;
+        return narrowed(first) << 16;
     } else {
-        return to_bf16(first).bits | static_cast<uint32_t>(to_bf16(second).bits) << 16;
+        return narrowed(first) | narrowed(second) << 16;
     }
 }
 
@@ -141,6 +152,15 @@ CN_INLINE vector multiply_add(vector a, vector b, vector c) noexcept {
 
 #endif
 
+// Into the second level: it is the next tile's, the first level holds this one's.
+CN_INLINE void prefetch([[maybe_unused]] const uint32_t * at) noexcept {
+#if CN_ISA_LEVEL > 0
+    _mm_prefetch(reinterpret_cast<const char *>(at), _MM_HINT_T1);
+#elif defined(__GNUC__)
+    __builtin_prefetch(at, 0, 2);
+#endif
+}
+
 constexpr int32_t tile_vectors = 2;
 constexpr int32_t tile_columns = tile_vectors * lanes;
 
@@ -154,39 +174,49 @@ CN_INLINE vector multiply_unit(vector a, vector b, vector c) noexcept {
     return multiply_add(a, b, c);
 }
 
-// The sums stay in registers; each unit of k costs Vectors loads and Rows broadcasts for Rows · Vectors products.
-template <unit Kind, int32_t Rows, int32_t Vectors>
-void multiply_tile(int64_t units, const uint32_t * left, const uint32_t * right, float scale, bool replace, float * c, int64_t stride) {
-    vector sum[Rows][Vectors];
-    for (int32_t r = 0; r < Rows; r++) {
-        for (int32_t v = 0; v < Vectors; v++) {
-            sum[r][v] = zero();
-        }
-    }
-    for (int64_t u = 0; u < units; u++) {
-        vector b[Vectors];
-        for (int32_t v = 0; v < Vectors; v++) {
-            b[v] = load(right + v * lanes);
-        }
-        for (int32_t r = 0; r < Rows; r++) {
-            const vector a = broadcast(left + r);
-            for (int32_t v = 0; v < Vectors; v++) {
-                sum[r][v] = multiply_unit<Kind>(a, b[v], sum[r][v]);
-            }
-        }
-        left += tile_rows;
-        right += tile_columns;
-    }
-    const vector factor = broadcast(scale);
-    for (int32_t r = 0; r < Rows; r++) {
-        for (int32_t v = 0; v < Vectors; v++) {
-            float * const at = c + r * stride + v * lanes;
-            store(at, multiply_add(sum[r][v], factor, replace ? zero() : load(at)));
-        }
+template <int32_t N>
+struct number {
+    static constexpr int32_t value = N;
+};
+
+// body(number<0>) … body(number<N - 1>), written out before the compiler looks: an array that is indexed by constants only becomes registers, one that is
+// indexed in a loop which is unrolled later stays in memory (GCC 12).
+template <int32_t N, typename Body>
+CN_INLINE void each(const Body & body) {
+    if constexpr (N > 0) {
+        each<N - 1>(body);
+        body(number<N - 1>{});
     }
 }
 
-using tile_function = void (*)(int64_t, const uint32_t *, const uint32_t *, float, bool, float *, int64_t);
+// The sums stay in registers; each unit of k costs Vectors loads and Rows broadcasts for Rows · Vectors products.
+template <unit Kind, int32_t Rows, int32_t Vectors>
+void multiply_tile(int64_t units, const uint32_t * left, const uint32_t * right, const uint32_t * soon, float scale, bool replace, float * c, int64_t stride) {
+    vector sum[Rows][Vectors];
+    each<Rows * Vectors>([&](auto i) CN_INLINE_LAMBDA { sum[i.value / Vectors][i.value % Vectors] = zero(); });
+    for (int64_t u = 0; u < units; u++) {
+        vector b[Vectors];
+        each<Vectors>([&](auto v) CN_INLINE_LAMBDA { b[v.value] = load(right + v.value * lanes); });
+        prefetch(soon);
+        each<Rows>([&](auto r) CN_INLINE_LAMBDA {
+            const vector a = broadcast(left + r.value);
+            each<Vectors>([&](auto v) CN_INLINE_LAMBDA { sum[r.value][v.value] = multiply_unit<Kind>(a, b[v.value], sum[r.value][v.value]); });
+        });
+        left += tile_rows;
+        right += tile_columns;
+        soon += 16;
+    }
+    const vector factor = broadcast(scale);
+    each<Rows>([&](auto r) CN_INLINE_LAMBDA {
+        each<Vectors>([&](auto v) CN_INLINE_LAMBDA {
+            float * const at = c + v.value * lanes;
+            store(at, multiply_add(sum[r.value][v.value], factor, replace ? zero() : load(at)));
+        });
+        c += stride;
+    });
+}
+
+using tile_function = void (*)(int64_t, const uint32_t *, const uint32_t *, const uint32_t *, float, bool, float *, int64_t);
 
 // By rows, for a tile of one and of two vectors.
 template <unit Kind, int32_t Rows = 1>
@@ -207,9 +237,9 @@ struct tile_functions {
 };
 
 template <unit Kind>
-void multiply(int64_t units, int32_t rows, int32_t columns, const uint32_t * left, const uint32_t * right, float scale, bool replace, float * c, int64_t stride) {
+void multiply(int64_t units, int32_t rows, int32_t columns, const uint32_t * left, const uint32_t * right, const uint32_t * soon, float scale, bool replace, float * c, int64_t stride) {
     static constexpr tile_functions<Kind> functions;
-    (columns <= lanes ? functions.narrow : functions.wide)[rows](units, left, right, scale, replace, c, stride);
+    (columns <= lanes ? functions.narrow : functions.wide)[rows](units, left, right, soon, scale, replace, c, stride);
 }
 
 #if CN_ISA_LEVEL >= 2
@@ -376,7 +406,7 @@ CN_INLINE void pack_rows_as(const T * source, int64_t stride, int64_t count, int
         for (int64_t u = 0; u < units; u++) {
             const bool whole = (u + 1) * elements <= depth;
             packed[u * width + c] =
-                c < count ? make_unit<Kind>(widened(from[u * elements]), elements > 1 && whole ? widened(from[u * elements + elements - 1]) : 0.0f) : 0u;
+                c < count ? make_unit<Kind>(to_float(from[u * elements]), elements > 1 && whole ? to_float(from[u * elements + elements - 1]) : 0.0f) : 0u;
         }
     }
 }
@@ -393,7 +423,7 @@ void pack_unit(const void * first, const void * second, int64_t count, uint32_t 
     for (int64_t c = 0; c < count; c += tile_columns) {
         const int64_t here = count - c < tile_columns ? count - c : tile_columns;
         for (int64_t i = 0; i < here; i++) {
-            packed[i] = make_unit<Kind>(widened(one[c + i]), other == nullptr ? 0.0f : widened(other[c + i]));
+            packed[i] = make_unit<Kind>(to_float(one[c + i]), other == nullptr ? 0.0f : to_float(other[c + i]));
         }
         for (int64_t i = here; i < tile_columns; i++) {
             packed[i] = 0;
@@ -416,7 +446,7 @@ void pack_left_as(const gemm_left & left, int64_t row, int64_t count, int64_t k,
                 const T * const from = data + (k + u * elements) * left.stride + row + r;
                 const bool whole = (u + 1) * elements <= depth;
                 for (int64_t i = 0; i < rows; i++) {
-                    packed[u * tile_rows + i] = make_unit<Kind>(widened(from[i]), elements > 1 && whole ? widened(from[left.stride + i]) : 0.0f);
+                    packed[u * tile_rows + i] = make_unit<Kind>(to_float(from[i]), elements > 1 && whole ? to_float(from[left.stride + i]) : 0.0f);
                 }
             }
         }
@@ -435,12 +465,12 @@ template <typename T, bool Accumulate>
 CN_INLINE void finish_row(const float * __restrict sums, T * __restrict to, const float * __restrict bias, int64_t columns) {
     if (bias == nullptr) {
         for (int64_t i = 0; i < columns; i++) {
-            to[i] = from_float<T>(Accumulate ? sums[i] + to_float(to[i]) : sums[i]);
+            to[i] = stored<T>(Accumulate ? sums[i] + to_float(to[i]) : sums[i]);
         }
     } else {
         for (int64_t i = 0; i < columns; i++) {
             const float sum = sums[i] + bias[i];
-            to[i] = from_float<T>(Accumulate ? sum + to_float(to[i]) : sum);
+            to[i] = stored<T>(Accumulate ? sum + to_float(to[i]) : sum);
         }
     }
 }

@@ -26,8 +26,9 @@ struct gemm_kernels {
     // panel_stride apart. `second` is the other row of a pair, or null when there is none. The last panel's missing columns become zero.
     void (*pack_unit)(const void * first, const void * second, int64_t count, uint32_t * packed, int64_t panel_stride);
 
-    // c = (replace ? 0 : c) + scale · left · right for a tile of rows × columns, at most a whole one. c has room for whole vectors in every row.
-    void (*multiply)(int64_t units, int32_t rows, int32_t columns, const uint32_t * left, const uint32_t * right, float scale, bool replace, float * c, int64_t stride);
+    // c = (replace ? 0 : c) + scale · left · right for a tile of rows × columns, at most a whole one. c has room for whole vectors in every row. Meanwhile
+    // the memory at `soon` (64 bytes for each unit; any address) is asked for.
+    void (*multiply)(int64_t units, int32_t rows, int32_t columns, const uint32_t * left, const uint32_t * right, const uint32_t * soon, float scale, bool replace, float * c, int64_t stride);
 
     // Rows of sums to out, from element (row, column) on.
     void (*finish)(const float * c, int64_t stride, const gemm_out & out, int64_t row, int64_t rows, int64_t column, int64_t columns);

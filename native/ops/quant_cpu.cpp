@@ -10,10 +10,6 @@
 #include <cstring>
 
 #if CN_ISA_LEVEL > 0
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12's own header trips it (its bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
 #include <immintrin.h>
 #endif
 
@@ -104,7 +100,10 @@ inline __m512i rounded(numbers x) {
     const __m512i bits = _mm512_castps_si512(x);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-    return _mm512_mask_or_epi32(sum, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));
+    // Not by a comparison of floats: clang would compare the halves that they came from, one by one.
+    const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+    const __mmask16 nan = _mm512_cmpgt_epi32_mask(magnitude, _mm512_set1_epi32(0x7f800000));
+    return _mm512_mask_or_epi32(sum, nan, bits, _mm512_set1_epi32(0x400000));
 }
 
 alignas(64) constexpr uint16_t odd_places[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
@@ -164,7 +163,9 @@ inline __m256i rounded(numbers x) {
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
     const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
-    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    // Not by a comparison of floats: clang would compare the halves that they came from, one by one.
+    const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff));
+    const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
     return _mm256_srli_epi32(_mm256_blendv_epi8(sum, quiet, nan), 16);
 }
 
@@ -215,37 +216,53 @@ inline void put(const int8_t * codes, const float * d, const float * m, Out * ou
 
 // --- bits to bytes ---
 
-// Bit i of the 32 at `bits` becomes 16 or 0 at out[i].
-inline void fifth_bits(const uint8_t * bits, int8_t * out) {
+#if CN_ISA_LEVEL > 0
+
+// 16 bytes to 32: the low halves first. In a register, and from there in one store: a load of 32 bytes behind two stores of 16 would wait for the cache.
+inline __m256i halves_of_bytes(const uint8_t * packed) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(packed));
+    return _mm256_and_si256(_mm256_setr_m128i(bytes, _mm_srli_epi16(bytes, 4)), _mm256_set1_epi8(15));
+}
+
+// Bit i of the 32 at `bits` becomes 16 or 0 in byte i.
+inline __m256i fifth_bits(const uint8_t * bits) {
 #if CN_ISA_LEVEL >= 2
-    const __m256i bytes = _mm256_maskz_set1_epi8(load32(bits), 16);
-    std::memcpy(out, &bytes, sizeof bytes);
-#elif CN_ISA_LEVEL == 1
+    return _mm256_maskz_set1_epi8(load32(bits), 16);
+#else
     const __m256i all = _mm256_set1_epi32(static_cast<int32_t>(load32(bits)));
     const __m256i which = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
     const __m256i mask = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
     const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(all, which), mask), mask);
-    const __m256i bytes = _mm256_and_si256(set, _mm256_set1_epi8(16));
-    std::memcpy(out, &bytes, sizeof bytes);
+    return _mm256_and_si256(set, _mm256_set1_epi8(16));
+#endif
+}
+
+#endif
+
+// 16 bytes to 32 codes, the low halves first, less `zero`.
+template <int zero>
+inline void four_bits(const uint8_t * packed, int8_t * out) {
+#if CN_ISA_LEVEL > 0
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), _mm256_sub_epi8(halves_of_bytes(packed), _mm256_set1_epi8(zero)));
 #else
-    const uint32_t word = load32(bits);
-    for (int i = 0; i < 32; i++) {
-        out[i] = static_cast<int8_t>(((word >> i) & 1u) << 4);
+    for (int i = 0; i < 16; i++) {
+        out[i] = static_cast<int8_t>((packed[i] & 15) - zero);
+        out[i + 16] = static_cast<int8_t>((packed[i] >> 4) - zero);
     }
 #endif
 }
 
-// 16 bytes to 32 codes: the low halves first.
-inline void nibbles(const uint8_t * packed, int8_t * out) {
+// The same with a fifth bit for each of the 32 codes.
+template <int zero>
+inline void five_bits(const uint8_t * packed, const uint8_t * bits, int8_t * out) {
 #if CN_ISA_LEVEL > 0
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(packed));
-    // One store of 32 bytes: a load of 32 behind two of 16 would wait for them to reach the cache.
-    const __m256i both = _mm256_and_si256(_mm256_setr_m128i(bytes, _mm_srli_epi16(bytes, 4)), _mm256_set1_epi8(15));
-    _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), both);
+    const __m256i codes = _mm256_or_si256(halves_of_bytes(packed), fifth_bits(bits));
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), _mm256_sub_epi8(codes, _mm256_set1_epi8(zero)));
 #else
+    const uint32_t word = load32(bits);
     for (int i = 0; i < 16; i++) {
-        out[i] = static_cast<int8_t>(packed[i] & 15);
-        out[i + 16] = static_cast<int8_t>(packed[i] >> 4);
+        out[i] = static_cast<int8_t>(((packed[i] & 15) | ((word >> i & 1u) << 4)) - zero);
+        out[i + 16] = static_cast<int8_t>(((packed[i] >> 4) | ((word >> (i + 16) & 1u) << 4)) - zero);
     }
 #endif
 }
@@ -290,10 +307,7 @@ struct q4_0 {
     static constexpr bool has_minimum = false;
     static inline void unpack(const uint8_t * block, int8_t * codes, float * d, float *) {
         *d = half_at(block);
-        nibbles(block + 2, codes);
-        for (int i = 0; i < 32; i++) {
-            codes[i] = static_cast<int8_t>(codes[i] - 8);
-        }
+        four_bits<8>(block + 2, codes);
     }
 };
 
@@ -303,7 +317,7 @@ struct q4_1 {
     static inline void unpack(const uint8_t * block, int8_t * codes, float * d, float * m) {
         *d = half_at(block);
         *m = -half_at(block + 2);
-        nibbles(block + 4, codes);
+        four_bits<0>(block + 4, codes);
     }
 };
 
@@ -312,12 +326,7 @@ struct q5_0 {
     static constexpr bool has_minimum = false;
     static inline void unpack(const uint8_t * block, int8_t * codes, float * d, float *) {
         *d = half_at(block);
-        alignas(32) int8_t fifth[32];
-        fifth_bits(block + 2, fifth);
-        nibbles(block + 6, codes);
-        for (int i = 0; i < 32; i++) {
-            codes[i] = static_cast<int8_t>((codes[i] | fifth[i]) - 16);
-        }
+        five_bits<16>(block + 6, block + 2, codes);
     }
 };
 
@@ -327,12 +336,7 @@ struct q5_1 {
     static inline void unpack(const uint8_t * block, int8_t * codes, float * d, float * m) {
         *d = half_at(block);
         *m = -half_at(block + 2);
-        alignas(32) int8_t fifth[32];
-        fifth_bits(block + 4, fifth);
-        nibbles(block + 8, codes);
-        for (int i = 0; i < 32; i++) {
-            codes[i] = static_cast<int8_t>(codes[i] | fifth[i]);
-        }
+        five_bits<0>(block + 8, block + 4, codes);
     }
 };
 

@@ -5,12 +5,7 @@ namespace continual::CN_ISA {
 template <typename In, typename Out>
 void rmsnorm_forward_rows(int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, float eps, Out * y, float * inverse_rms) {
     for (int64_t row = 0; row < rows; row++, x += stride, y += stride) {
-        float sum = 0.0f;
-        CN_SIMD_SUM(sum)
-        for (int64_t i = 0; i < width; i++) {
-            const float value = load(x[i]);
-            sum += value * value;
-        }
+        const float sum = sum_of<float>(width, [&](int64_t i) { return load(x[i]) * load(x[i]); });
         const float inverse = 1.0f / sqrtf(sum / static_cast<float>(width) + eps);
         inverse_rms[row] = inverse;
         CN_SIMD
@@ -23,11 +18,7 @@ void rmsnorm_forward_rows(int64_t rows, int64_t width, int64_t stride, const In 
 template <typename In, typename Dy, typename Dx>
 void rmsnorm_backward_rows(int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx, bool accumulate) {
     for (int64_t row = 0; row < rows; row++, x += stride, dy += stride, dx += stride) {
-        float sum = 0.0f;
-        CN_SIMD_SUM(sum)
-        for (int64_t i = 0; i < width; i++) {
-            sum += load(x[i]) * (w[i] * load(dy[i]));
-        }
+        const float sum = sum_of<float>(width, [&](int64_t i) { return load(x[i]) * (w[i] * load(dy[i])); });
         const float inverse = inverse_rms[row];
         const float along = sum * inverse * inverse / static_cast<float>(width);
         if (accumulate) {

@@ -22,6 +22,7 @@ struct rope_config {
     float scale = 1.0f;
     // YaRN (Peng et al. 2023, arXiv 2309.00071): ext_factor 0 switches it off.
     float ext_factor = 0.0f;
+    // Multiplies cosine and sine. With YaRN the table multiplies by 1 + 0.1 · ln(1 / scale) besides, as ggml does: for a file that says nothing of it this stays 1.
     float attention_factor = 1.0f;
     float beta_fast = 32.0f;
     float beta_slow = 1.0f;

@@ -8,20 +8,20 @@
 #include <string.h>
 
 #if defined(__GNUC__)
-#define CN_PRAGMA(text) _Pragma(#text)
 #define CN_INLINE static inline __attribute__((always_inline))
 #else
-#define CN_PRAGMA(text)
 #define CN_INLINE static __forceinline
 #endif
 #if defined(__clang__)
 // Clang warns of loops that stay plain, which under a sanitizer are most.
 #pragma clang diagnostic ignored "-Wpass-failed"
 #endif
-// The iterations of the next loop are independent.
-#define CN_SIMD CN_PRAGMA(omp simd)
-// And those of a sum: lanes are added up first, in an order that only the instruction set decides.
-#define CN_SIMD_SUM(...) CN_PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+// The iterations of the next loop are independent. Only where the compiler was told to look at that (-fopenmp-simd), as for the _cpu.cpp files.
+#if defined(__GNUC__) && defined(CN_ISA_LEVEL)
+#define CN_SIMD _Pragma("omp simd")
+#else
+#define CN_SIMD
+#endif
 
 namespace continual::CN_ISA {
 
@@ -90,6 +90,94 @@ CN_INLINE float exp_of(float x) {
 // 1 / (1 + e^−x)
 CN_INLINE float sigmoid_of(float x) {
     return 1.0f / (1.0f + exp_of(-x));
+}
+
+// Lanes that sums are made in before they are folded: four vectors of the widest kind, so that one addition need not wait for the last.
+constexpr int64_t sum_lanes = 64;
+
+// Decision: by hand, not with omp simd reduction: the order of a sum, and with it how exact it is, then is the same whether a compiler vectorizes it or not.
+template <typename Sum>
+CN_INLINE Sum fold(Sum * lanes) {
+    for (int64_t half = sum_lanes / 2; half > 0; half /= 2) {
+        CN_SIMD
+        for (int64_t lane = 0; lane < half; lane++) {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    return lanes[0];
+}
+
+// Σ term(i), i in [0, n)
+template <typename Sum, typename Term>
+CN_INLINE Sum sum_of(int64_t n, const Term & term) {
+    Sum lanes[sum_lanes] = {};
+    int64_t done = 0;
+    for (; done + sum_lanes <= n; done += sum_lanes) {
+        CN_SIMD
+        for (int64_t lane = 0; lane < sum_lanes; lane++) {
+            lanes[lane] += term(done + lane);
+        }
+    }
+    const int64_t rest = n - done;
+    CN_SIMD
+    for (int64_t lane = 0; lane < rest; lane++) {
+        lanes[lane] += term(done + lane);
+    }
+    return fold(lanes);
+}
+
+// Two sums at once: term(i, second) gives the first's summand and sets the second's.
+template <typename Term>
+CN_INLINE float sums_of(int64_t n, float & second, const Term & term) {
+    float lanes[sum_lanes] = {};
+    float others[sum_lanes] = {};
+    int64_t done = 0;
+    for (; done + sum_lanes <= n; done += sum_lanes) {
+        CN_SIMD
+        for (int64_t lane = 0; lane < sum_lanes; lane++) {
+            float other;
+            lanes[lane] += term(done + lane, other);
+            others[lane] += other;
+        }
+    }
+    const int64_t rest = n - done;
+    CN_SIMD
+    for (int64_t lane = 0; lane < rest; lane++) {
+        float other;
+        lanes[lane] += term(done + lane, other);
+        others[lane] += other;
+    }
+    second = fold(others);
+    return fold(lanes);
+}
+
+// The highest, passing over NaN; −inf where there is none. Clang 14 does not vectorize it any other way.
+CN_INLINE float highest_of(const float * x, int64_t n) {
+    float most[sum_lanes];
+    for (int64_t lane = 0; lane < sum_lanes; lane++) {
+        most[lane] = -HUGE_VALF;
+    }
+    int64_t done = 0;
+    for (; done + sum_lanes <= n; done += sum_lanes) {
+        CN_SIMD
+        for (int64_t lane = 0; lane < sum_lanes; lane++) {
+            const float value = x[done + lane];
+            most[lane] = value > most[lane] ? value : most[lane];
+        }
+    }
+    const int64_t rest = n - done;
+    CN_SIMD
+    for (int64_t lane = 0; lane < rest; lane++) {
+        const float value = x[done + lane];
+        most[lane] = value > most[lane] ? value : most[lane];
+    }
+    for (int64_t half = sum_lanes / 2; half > 0; half /= 2) {
+        CN_SIMD
+        for (int64_t lane = 0; lane < half; lane++) {
+            most[lane] = most[lane + half] > most[lane] ? most[lane + half] : most[lane];
+        }
+    }
+    return most[0];
 }
 
 } // namespace continual::CN_ISA

@@ -149,7 +149,9 @@ right_side make_right(random_numbers & random, int64_t k, int64_t n, tensor_type
                 }
             }
         }
-        dequantize(isa::portable, type, at, floats.data(), columns);
+        if (columns > 0) {
+            dequantize(isa::portable, type, at, floats.data(), columns);
+        }
         for (int64_t c = 0; c < columns; c++) {
             (transposed ? side.values(c, r) : side.values(r, c)) = rounded(floats[static_cast<size_t>(c)], how);
         }
@@ -372,6 +374,14 @@ TEST(gemm_takes_every_size) {
             }
         }
     }
+}
+
+// Enough of both for every way to cut: whole columns, the last columns by rows, all by rows.
+TEST(gemm_shares_out_rows_and_columns) {
+    check(150, 700, {{tensor_type::q8_0, true, 64}});
+    check(75, 1184, {{tensor_type::q4_0, false, 33, true}});
+    check(201, 20, {{tensor_type::f32, true, 40}});
+    check(64, 1536, {{tensor_type::q4_k, false, 9}});
 }
 
 TEST(gemm_takes_many_rows_in_passes) {

@@ -1,18 +1,14 @@
+#include "ggml_library.h"
 #include "harness.h"
 #include "ops/quant.h"
 #include "oracle/quant.h"
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
-
-#if !defined(_WIN32)
-#include <dlfcn.h>
-#endif
 
 using continual::bf16;
 using continual::isa;
@@ -215,30 +211,13 @@ struct ggml {
     size_t (*quantize)(int32_t type, const float * from, void * to, int64_t start, int64_t rows, int64_t n_per_row, const float * importance);
 };
 
-// The packaged engine's, or a skipped test.
 ggml open_ggml() {
-    const char * const engine = std::getenv("CONTINUAL_ENGINE");
-#if defined(__APPLE__)
-    const std::string platforms[] = {"mac-arm64-metal", "mac-x64"};
-    const std::string library = "libggml-base.dylib";
-#elif defined(__aarch64__)
-    const std::string platforms[] = {"linux-arm64"};
-    const std::string library = "libggml-base.so";
-#else
-    const std::string platforms[] = {"linux-x64"};
-    const std::string library = "libggml-base.so";
-#endif
-    for (const std::string & platform : platforms) {
-        const std::string path = std::string(engine == nullptr ? "." : engine) + "/node_modules/@node-llama-cpp/" + platform + "/bins/" + platform + "/" + library;
-        if (void * const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
-            ggml result;
-            result.traits = reinterpret_cast<decltype(result.traits)>(dlsym(handle, "ggml_get_type_traits"));
-            result.quantize = reinterpret_cast<decltype(result.quantize)>(dlsym(handle, "ggml_quantize_chunk"));
-            CHECK(result.traits != nullptr && result.quantize != nullptr);
-            return result;
-        }
-    }
-    SKIP("no packaged engine");
+    void * const library = packaged_ggml();
+    ggml result;
+    result.traits = reinterpret_cast<decltype(result.traits)>(dlsym(library, "ggml_get_type_traits"));
+    result.quantize = reinterpret_cast<decltype(result.quantize)>(dlsym(library, "ggml_quantize_chunk"));
+    CHECK(result.traits != nullptr && result.quantize != nullptr);
+    return result;
 }
 
 std::vector<float> by_ggml(const ggml & ggml, tensor_type type, const bytes & blocks) {

@@ -124,7 +124,7 @@ cn_trainer_config checked(const model & model, const cn_trainer_config & given) 
         throw error(failure::unsupported, std::string("this processor does not have the instructions '") + name(static_cast<isa>(config.isa)) + "'; the best it has is '" + name(best_isa()) + "'");
     }
     if (config.isa == CN_ISA_BEST) {
-        config.isa = static_cast<int32_t>(best_isa());
+        config.isa = static_cast<int32_t>(preferred_isa());
     }
     between<int32_t>("threads", config.threads, 0, 1024);
     if (config.threads == 0) {

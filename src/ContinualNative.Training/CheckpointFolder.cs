@@ -40,8 +40,15 @@ public sealed class CheckpointFolder
     {
         // The state first: without it, what is left means nothing.
         File.Delete(State);
+        if (!Directory.Exists(Path))
+        {
+            return;
+        }
         File.Delete(Best);
-        if (Directory.Exists(Path) && !Directory.EnumerateFileSystemEntries(Path).Any())
+        // A process that was killed may have left a file half written beside the whole one.
+        File.Delete(State + ".part");
+        File.Delete(Best + ".part");
+        if (!Directory.EnumerateFileSystemEntries(Path).Any())
         {
             Directory.Delete(Path);
         }

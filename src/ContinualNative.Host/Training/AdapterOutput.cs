@@ -62,45 +62,39 @@ internal sealed class AdapterOutput
     /// <summary>Writes the trainer's adapter.</summary>
     public void Write(TrainerHandle trainer, string baseModel)
     {
-        string temporary = Temporary(IsPeft ? "" : ".gguf");
+        if (!IsPeft)
+        {
+            // Written beside and renamed by the library itself.
+            trainer.ExportAdapter(Path, baseModel);
+            return;
+        }
+        string temporary = Temporary(".part");
+        Remove(temporary);
         try
         {
             trainer.ExportAdapter(temporary, baseModel);
-            if (!IsPeft)
-            {
-                File.Move(temporary, Path, overwrite: true);
-            }
-            else if (!Directory.Exists(Path))
+            if (!Directory.Exists(Path))
             {
                 Directory.Move(temporary, Path);
+                return;
             }
-            else
+            // The config last: without it, the folder is no adapter.
+            File.Delete(System.IO.Path.Combine(Path, Config));
+            foreach (string file in Directory.EnumerateFiles(temporary).OrderBy(static f => System.IO.Path.GetFileName(f) == Config))
             {
-                // The config last: without it, the folder is no adapter.
-                File.Delete(System.IO.Path.Combine(Path, Config));
-                foreach (string file in Directory.EnumerateFiles(temporary).OrderBy(static f => System.IO.Path.GetFileName(f) == Config))
-                {
-                    File.Move(file, System.IO.Path.Combine(Path, System.IO.Path.GetFileName(file)), overwrite: true);
-                }
+                File.Move(file, System.IO.Path.Combine(Path, System.IO.Path.GetFileName(file)), overwrite: true);
             }
         }
         finally
         {
-            if (Directory.Exists(temporary))
-            {
-                Directory.Delete(temporary, recursive: true);
-            }
-            else
-            {
-                File.Delete(temporary);
-            }
+            Remove(temporary);
         }
     }
 
     /// <summary>Writes a file of the caller's making; <paramref name="check"/> may look at it before it stands under its name.</summary>
     public async Task WriteFileAsync(Action<string> write, Func<string, Task> check)
     {
-        string temporary = Temporary(".gguf");
+        string temporary = Temporary(".part.gguf");
         try
         {
             write(temporary);
@@ -113,5 +107,13 @@ internal sealed class AdapterOutput
         }
     }
 
-    private string Temporary(string extension) => System.IO.Path.Combine(_parent, $".{System.IO.Path.GetFileName(Path)}.{Environment.ProcessId}.tmp{extension}");
+    private static void Remove(string folder)
+    {
+        if (Directory.Exists(folder))
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private string Temporary(string extension) => System.IO.Path.Combine(_parent, $".{System.IO.Path.GetFileName(Path)}{extension}");
 }
