@@ -44,8 +44,10 @@ public sealed class RunStateTests
     [Fact]
     public void Every_option_that_changes_the_result_is_compared()
     {
-        string[] free = [nameof(TrainingOptions.Threads), nameof(TrainingOptions.LowPriority), nameof(TrainingOptions.CheckpointEvery), nameof(TrainingOptions.MostSkipped)];
+        string[] free = [nameof(TrainingOptions.Threads), nameof(TrainingOptions.LowPriority), nameof(TrainingOptions.CheckpointEvery), nameof(TrainingOptions.MostSkipped), nameof(TrainingOptions.Others)];
         Assert.Equal(typeof(TrainingOptions).GetProperties().Count(p => p.SetMethod is not null && !free.Contains(p.Name)), Options.Significant().Count);
+        TrainingOptions others = Options with { Others = new Dictionary<string, string> { ["layers"] = "4" } };
+        Assert.Contains("--layers is 5 and was 4", Differs(State(others), State(others with { Others = new Dictionary<string, string> { ["layers"] = "5" } })));
     }
 
     [Theory]

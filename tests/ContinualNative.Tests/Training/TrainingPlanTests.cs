@@ -18,6 +18,26 @@ public sealed class TrainingPlanTests
         Assert.NotEqual(epochs[0], epochs[1]);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5)]
+    [InlineData(40)]
+    public void Steps_may_be_given_instead_of_epochs(int steps)
+    {
+        TrainingPlan plan = TrainingPlan.Create(Options with { Accumulate = 3, Steps = steps }, Examples(50));
+        Assert.Equal(steps, plan.Steps);
+        List<int[]> batches = [];
+        int begun = 0;
+        for (int done = 0; done < steps; begun++)
+        {
+            List<int[]> epoch = plan.Pack(begun);
+            int here = Math.Min(steps - done, (epoch.Count + 2) / 3);
+            batches.AddRange(epoch.Take(here * 3));
+            done += here;
+        }
+        Assert.Equal((begun, batches.Sum(b => b.Sum(i => (long)plan.Train[i].Tokens.Length - 1))), (plan.Epochs, plan.Tokens));
+    }
+
     [Fact]
     public void A_share_is_split_off_by_the_seed()
     {
