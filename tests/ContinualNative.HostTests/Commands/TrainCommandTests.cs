@@ -127,7 +127,7 @@ public sealed class TrainCommandTests : IDisposable
         Assert.SkipWhen(OperatingSystem.IsWindows(), "skipped: signals");
         string data = Data("train.jsonl", 60);
         string adapter = Path.Combine(_folder, "a b.gguf");
-        string[] options = ["train", "--json", "--threads", "2", "--model", _model, "--data", data, "--out", adapter, "--epochs", "300", "--no-parity-check"];
+        string[] options = ["train", "--json", "--threads", "2", "--model", _model, "--data", data, "--out", adapter, "--epochs", "150", "--no-parity-check"];
         using ContinualProcess process = new(options);
         await ContinualProcess.UntilAsync(() => File.Exists(Path.Combine(adapter + ".checkpoint", "state.ckpt")), "a checkpoint");
         await Task.Delay(30, TestContext.Current.CancellationToken);
@@ -138,7 +138,7 @@ public sealed class TrainCommandTests : IDisposable
         (int code, string output, string error) = await process.EndAsync();
         Assert.Equal((1, ""), (code, output));
         Assert.Contains("interrupted after step ", error);
-        Assert.Contains($"--out '{adapter}' --epochs 300 --no-parity-check --resume", error);
+        Assert.Contains($"--out '{adapter}' --epochs 150 --no-parity-check --resume", error);
         Assert.False(File.Exists(adapter));
 
         (code, output, error) = await ContinualProcess.RunAsync("", options);
