@@ -140,9 +140,9 @@ void streams(const cpu_context & cpu) {
         std::vector<float> dw(896);
         stream("rmsnorm forward", rows * 896 * 2 * b, [&] { rmsnorm_forward(cpu, rows, 896, 896, x.data(), w.data(), 1e-6f, y.data(), inverse.data()); });
         stream("rmsnorm backward", rows * 896 * 3 * b,
-               [&] { rmsnorm_backward(cpu, rows, 896, 896, x.data(), w.data(), inverse.data(), x.data(), y.data(), false, nullptr, nullptr); });
+               [&] { rmsnorm_backward(cpu, rows, 896, 896, x.data(), w.data(), inverse.data(), x.data(), y.data(), false, nullptr); });
         stream("rmsnorm backward with dw", rows * 896 * 5 * b,
-               [&] { rmsnorm_backward(cpu, rows, 896, 896, x.data(), w.data(), inverse.data(), x.data(), y.data(), false, dw.data(), nullptr); });
+               [&] { rmsnorm_backward(cpu, rows, 896, 896, x.data(), w.data(), inverse.data(), x.data(), y.data(), false, dw.data()); });
         for (const rope_style style : {rope_style::adjacent, rope_style::halves}) {
             rope_config config;
             config.style = style;

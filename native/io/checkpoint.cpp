@@ -1,6 +1,7 @@
 #include "io/checkpoint.h"
 
 #include "io/file.h"
+#include "io/load.h"
 #include "io/text.h"
 
 #include <algorithm>
@@ -57,13 +58,6 @@ uint64_t size_of(section_kind kind) noexcept {
         return 8;
     }
     return 0;
-}
-
-template <typename T>
-T load(const uint8_t * p) noexcept {
-    T value;
-    std::memcpy(&value, p, sizeof value);
-    return value;
 }
 
 template <typename T>

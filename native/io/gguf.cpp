@@ -1,5 +1,6 @@
 #include "io/gguf.h"
 
+#include "io/load.h"
 #include "io/text.h"
 #include "ops/quant.h"
 
@@ -40,13 +41,6 @@ uint64_t size_of(gguf_kind kind) noexcept {
         return 0;
     }
     return 0;
-}
-
-template <typename T>
-T load(const uint8_t * p) noexcept {
-    T value;
-    std::memcpy(&value, p, sizeof value);
-    return value;
 }
 
 double as_double(gguf_kind kind, const uint8_t * p) noexcept {
@@ -379,29 +373,30 @@ void gguf_writer::set(std::string_view key, std::string_view text) {
     put_text(text);
 }
 
-void gguf_writer::set(std::string_view key, uint32_t value) {
-    begin(key, gguf_kind::u32);
+template <typename T>
+void gguf_writer::set_number(std::string_view key, gguf_kind kind, T value) {
+    begin(key, kind);
     put(value);
+}
+
+void gguf_writer::set(std::string_view key, uint32_t value) {
+    set_number(key, gguf_kind::u32, value);
 }
 
 void gguf_writer::set(std::string_view key, int32_t value) {
-    begin(key, gguf_kind::i32);
-    put(value);
+    set_number(key, gguf_kind::i32, value);
 }
 
 void gguf_writer::set(std::string_view key, uint64_t value) {
-    begin(key, gguf_kind::u64);
-    put(value);
+    set_number(key, gguf_kind::u64, value);
 }
 
 void gguf_writer::set(std::string_view key, float value) {
-    begin(key, gguf_kind::f32);
-    put(value);
+    set_number(key, gguf_kind::f32, value);
 }
 
 void gguf_writer::set(std::string_view key, bool value) {
-    begin(key, gguf_kind::boolean);
-    put(static_cast<uint8_t>(value ? 1 : 0));
+    set_number(key, gguf_kind::boolean, static_cast<uint8_t>(value ? 1 : 0));
 }
 
 void gguf_writer::set(std::string_view key, std::span<const std::string> texts) {

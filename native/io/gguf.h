@@ -128,6 +128,8 @@ private:
     void put(T value);
     void put_text(std::string_view text);
     template <typename T>
+    void set_number(std::string_view key, gguf_kind kind, T value);
+    template <typename T>
     void set_array(std::string_view key, gguf_kind element, std::span<const T> values);
 
     struct planned {

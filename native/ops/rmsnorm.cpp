@@ -22,7 +22,7 @@ void rmsnorm_forward(const cpu_context & cpu, int64_t rows, int64_t width, int64
 
 template <typename In, typename Dy, typename Dx>
 void rmsnorm_backward(const cpu_context & cpu, int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx,
-                      bool accumulate, float * dw, float *) {
+                      bool accumulate, float * dw) {
     // First, since dx may be dy.
     if (dw != nullptr) {
         for_chunks(cpu, width, 128, [&](int64_t begin, int64_t end) { CN_DISPATCH(cpu.level, rmsnorm_weight_columns(rows, begin, end, stride, x, inverse_rms, dy, dw)); });
@@ -38,9 +38,8 @@ CN_FORWARD(float, bf16)
 CN_FORWARD(bf16, float)
 CN_FORWARD(bf16, bf16)
 
-#define CN_BACKWARD(In, Dy, Dx)                                                                                                                         \
-    template void rmsnorm_backward(const cpu_context &, int64_t, int64_t, int64_t, const In *, const float *, const float *, const Dy *, Dx *, bool, float *, \
-                                   float *);
+#define CN_BACKWARD(In, Dy, Dx) \
+    template void rmsnorm_backward(const cpu_context &, int64_t, int64_t, int64_t, const In *, const float *, const float *, const Dy *, Dx *, bool, float *);
 CN_BACKWARD(float, float, float)
 CN_BACKWARD(float, float, bf16)
 CN_BACKWARD(float, bf16, float)

@@ -16,9 +16,9 @@ void rmsnorm_forward(const cpu_context & cpu, int64_t rows, int64_t width, int64
 
 // dx = inverse_rms · (w·dy − x̂ · mean(x̂ · w·dy)), x̂ = x · inverse_rms. With accumulate, dx is added to (dx of Dx float or bf16).
 // dx may be dy where both are of one type. dw [width], or null where w is frozen: Σ rows dy · x̂ is added to it, column by column in the order of the rows, so that
-// it is the same on any number of threads. `scratch` is not used at present and may be null.
+// it is the same on any number of threads.
 template <typename In, typename Dy, typename Dx>
 void rmsnorm_backward(const cpu_context & cpu, int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx,
-                      bool accumulate, float * dw, float * scratch);
+                      bool accumulate, float * dw);
 
 } // namespace continual

@@ -1,5 +1,6 @@
 // What a trainer writes and reads back: checkpoints, adapters in both forms, models.
 #include "harness.h"
+#include "io_check.h"
 #include "small_model.h"
 
 #include "io/gguf.h"
@@ -13,21 +14,6 @@ using namespace continual;
 using namespace continual_tests;
 
 namespace {
-
-class temporary_folder {
-public:
-    temporary_folder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "continual-XXXXXX").string();
-        path_ = mkdtemp(pattern.data());
-    }
-
-    ~temporary_folder() { std::filesystem::remove_all(path_); }
-
-    std::string operator/(const char * name) const { return path_ + "/" + name; }
-
-private:
-    std::string path_;
-};
 
 template <typename Call>
 void refused(Call && call, failure kind, const char * part) {
@@ -56,7 +42,7 @@ void step(trainer & t, const oracle_batch & batch, int times) {
 } // namespace
 
 TEST(checkpoint_resumes_bit_for_bit) {
-    const temporary_folder folder;
+    const io_check::folder folder;
     const built_model built = build({}, 20);
     const oracle_batch batch = some_batch(*built.model, {12, 9}, 1);
     cn_trainer_config config = small_config();
@@ -88,7 +74,7 @@ TEST(checkpoint_resumes_bit_for_bit) {
 }
 
 TEST(checkpoint_of_other_options_is_refused_by_name) {
-    const temporary_folder folder;
+    const io_check::folder folder;
     const built_model built = build({}, 21);
     trainer t(built.model, small_config());
     save_checkpoint(t, folder / "c", nullptr, 0);
@@ -113,7 +99,7 @@ TEST(checkpoint_of_other_options_is_refused_by_name) {
 }
 
 TEST(damaged_checkpoint_is_refused_and_changes_nothing) {
-    const temporary_folder folder;
+    const io_check::folder folder;
     const built_model built = build({}, 23);
     trainer t(built.model, small_config());
     save_checkpoint(t, folder / "c", "abc", 3);
@@ -143,7 +129,7 @@ TEST(damaged_checkpoint_is_refused_and_changes_nothing) {
 }
 
 TEST(parameters_are_kept_aside_and_taken_back) {
-    const temporary_folder folder;
+    const io_check::folder folder;
     const built_model built = build({}, 24);
     const oracle_batch batch = some_batch(*built.model, {12, 9}, 2);
     trainer t(built.model, small_config());
@@ -157,7 +143,7 @@ TEST(parameters_are_kept_aside_and_taken_back) {
 }
 
 TEST(adapter_goes_out_and_comes_back) {
-    const temporary_folder folder;
+    const io_check::folder folder;
     for (const char * architecture : {"llama", "qwen2", "qwen3"}) {
         shape s;
         s.architecture = architecture;
@@ -188,7 +174,7 @@ TEST(adapter_goes_out_and_comes_back) {
 }
 
 TEST(adapter_of_another_base_is_refused) {
-    const temporary_folder folder;
+    const io_check::folder folder;
     const built_model built = build({}, 26);
     trainer t(built.model, small_config());
     shake(t, 4, 0.2f);
@@ -216,7 +202,7 @@ TEST(adapter_of_another_base_is_refused) {
 }
 
 TEST(trained_model_is_written_and_read) {
-    const temporary_folder folder;
+    const io_check::folder folder;
     shape s;
     s.width = 32;
     s.feed_forward = 40; // not whole blocks of Q8_0

@@ -257,8 +257,9 @@ std::vector<char> load_checkpoint(trainer & trainer, const std::string & path) {
     if (trainer.reference() != nullptr) {
         reader.read("reference", {trainer.reference(), n});
     }
-    trainer.state() = {progress[0], progress[1], progress[2]};
+    // First, since it takes the dropped batches off the count.
     trainer.forget_gradients();
+    trainer.state() = {progress[0], progress[1], progress[2]};
     return kept;
 }
 
@@ -328,7 +329,7 @@ void import_adapter(trainer & trainer, const std::string & path) {
     }
     const parameter_layout & layout = trainer.layout();
     layout.initialize(trainer.base(), trainer.config().seed, trainer.values());
-    each_adapter(trainer, [&](int32_t layer, int linear, float * a, float * b, int64_t inputs, int64_t outputs) {
+    each_adapter(trainer, [&](int32_t layer, int linear, float * a, float * b, int64_t, int64_t outputs) {
         const lora_file::pair * pair = adapter.find(tensor_name(trainer, layer, linear));
         if (pair == nullptr) {
             return;
@@ -342,13 +343,12 @@ void import_adapter(trainer & trainer, const std::string & path) {
                 b[r * outputs + o] = factor == 1.0f ? value : factor * value;
             }
         }
-        (void) inputs;
     });
     const auto bytes = sizeof(float) * static_cast<size_t>(layout.count());
     std::memset(trainer.first_moments(), 0, bytes);
     std::memset(trainer.second_moments(), 0, bytes);
-    trainer.state() = {};
     trainer.forget_gradients();
+    trainer.state() = {};
 }
 
 void export_model(trainer & trainer, const std::string & path, int32_t type_number) {

@@ -45,7 +45,7 @@ struct offsets {
     int64_t u_out;                      // T [logit_rows × rank]
     int64_t du_out;                     // float [logit_rows × rank]
     int64_t logits, logits_reference;   // float [logit_rows × vocabulary]
-    int64_t norm_scratch, gemm_scratch, attention_scratch;
+    int64_t gemm_scratch, attention_scratch;
 };
 
 attention_shape shape_of(const model_config & c) {
@@ -107,20 +107,18 @@ offsets lay_out(const model & model, const parameter_layout & parameters, const 
     at.normed = layout.add<T>(n * width);
     at.act = layout.add<T>(n * c.feed_forward);
     at.dropped = limits.dropout > 0 ? layout.add<T>(n * std::max<int64_t>({width, o_width, c.feed_forward})) : -1;
-    if (limits.train) {
-        at.dx = layout.add<float>(n * width);
-        at.d_normed = layout.add<T>(n * width);
-        at.d_act = layout.add<T>(n * c.feed_forward);
-        at.d_gate = layout.add<T>(n * c.feed_forward);
-        at.d_up = layout.add<T>(n * c.feed_forward);
-        at.d_q = layout.add<T>(n * q_width);
-        at.d_k = layout.add<T>(n * k_width);
-        at.d_v = layout.add<T>(n * v_width);
-        at.d_o = layout.add<T>(n * o_width);
-        at.du = layout.add<T>(n * ranks);
-        at.dx_out = layout.add<float>(rows * width);
-        at.d_hidden = layout.add<float>(rows * width);
-    }
+    at.dx = layout.add<float>(n * width);
+    at.d_normed = layout.add<T>(n * width);
+    at.d_act = layout.add<T>(n * c.feed_forward);
+    at.d_gate = layout.add<T>(n * c.feed_forward);
+    at.d_up = layout.add<T>(n * c.feed_forward);
+    at.d_q = layout.add<T>(n * q_width);
+    at.d_k = layout.add<T>(n * k_width);
+    at.d_v = layout.add<T>(n * v_width);
+    at.d_o = layout.add<T>(n * o_width);
+    at.du = layout.add<T>(n * ranks);
+    at.dx_out = layout.add<float>(rows * width);
+    at.d_hidden = layout.add<float>(rows * width);
     at.positions = layout.add<int32_t>(n);
     at.rope = layout.add<float>(limits.length * c.rope.dimensions);
     at.ones = layout.add<float>(std::max(n, rows));
@@ -138,7 +136,6 @@ offsets lay_out(const model & model, const parameter_layout & parameters, const 
     sizes.logits = layout.size() - before;
 
     before = layout.size();
-    at.norm_scratch = layout.add<float>(threads * std::max<int64_t>(width, c.head_width));
     int64_t k = std::max({n, rows, vocabulary_piece});
     for (int g = 0; g < groups_of_layer; g++) {
         int64_t outputs = ranks;
@@ -236,7 +233,7 @@ public:
         float * norm_gradient = parameters_.full() ? gradient + parameters_.output_norm() : nullptr;
         float * dx_out = floats(at_.dx_out);
         rmsnorm_backward(cpu_, rows.count, width, width, static_cast<const float *>(floats(at_.x_out)), output_norm(values), static_cast<const float *>(floats(at_.inverse_out)),
-                         static_cast<const float *>(floats(at_.d_hidden)), dx_out, false, norm_gradient, floats(at_.norm_scratch));
+                         static_cast<const float *>(floats(at_.d_hidden)), dx_out, false, norm_gradient);
         float * dx = floats(at_.dx);
         std::memset(dx, 0, sizeof(float) * static_cast<size_t>(n_ * width));
         for (int64_t i = 0; i < rows.count; i++) {
@@ -540,7 +537,7 @@ private:
         group_backward(i, group_ffn, w, {{linear_gate, typed(at_.d_gate), typed_is_bf16}, {linear_up, typed(at_.d_up), typed_is_bf16}}, normed, typed(s.u[group_ffn]), d_normed, values,
                        gradient);
         rmsnorm_backward(cpu_, n_, width, width, x_ffn, w.ffn_norm, static_cast<const float *>(floats(s.inverse_ffn)), static_cast<const T *>(d_normed), dx, true,
-                         full ? gradient + p->ffn_norm : nullptr, floats(at_.norm_scratch));
+                         full ? gradient + p->ffn_norm : nullptr);
 
         group_backward(i, group_o, w, {{linear_o, dx, false}}, typed(s.o), typed(s.u[group_o]), typed(at_.d_o), values, gradient);
         attention_backward(cpu_, shape_, static_cast<const T *>(typed(s.q)), static_cast<const T *>(typed(s.k)), static_cast<const T *>(typed(s.v)), static_cast<const T *>(typed(s.o)),
@@ -559,13 +556,13 @@ private:
                        typed(s.u[group_attn]), below ? d_normed : nullptr, values, gradient);
         if (below) {
             rmsnorm_backward(cpu_, n_, width, width, static_cast<const float *>(x), w.attn_norm, static_cast<const float *>(floats(s.inverse_attn)), static_cast<const T *>(d_normed), dx,
-                             true, full ? gradient + p->attn_norm : nullptr, floats(at_.norm_scratch));
+                             true, full ? gradient + p->attn_norm : nullptr);
         }
     }
 
     void head_norm_backward(int32_t heads, int64_t raw, const float * weight, int64_t inverse, int64_t d, float * gradient) const {
         rmsnorm_backward(cpu_, n_ * heads, c_.head_width, c_.head_width, static_cast<const T *>(typed(raw)), weight, static_cast<const float *>(floats(inverse)),
-                         static_cast<const T *>(typed(d)), typed(d), false, gradient, floats(at_.norm_scratch));
+                         static_cast<const T *>(typed(d)), typed(d), false, gradient);
     }
 
     void output_forward(int64_t rows, const T * hidden, const float * values, float * logits) const {

@@ -35,7 +35,6 @@ struct graph_limits {
     int32_t stored_layers = 0;
     int64_t logit_rows = 0;
     bool reference = false;
-    bool train = true;
     float dropout = 0;
     uint64_t seed = 0;
 };

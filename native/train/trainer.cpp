@@ -250,7 +250,6 @@ void trainer::set_reference() {
 void trainer::forget_gradients() {
     std::memset(gradients_, 0, sizeof(float) * static_cast<size_t>(layout_.count()));
     gathered_weight_ = 0;
-    gathered_any_ = false;
     // A step that was given up is done again with the same dropout masks, so that a run stopped in its middle equals one that was not.
     progress_.batches -= gathered_batches_;
     gathered_batches_ = 0;
@@ -475,7 +474,6 @@ cn_loss trainer::accumulate(const cn_batch_train & batch) {
         progress_.batches++;
         gathered_batches_++;
         gathered_weight_ += loss.weight;
-        gathered_any_ = true;
         return loss;
     } catch (const error & e) {
         // A batch that was refused has changed nothing; one that stopped in the middle leaves half a gradient.
@@ -494,7 +492,7 @@ cn_loss trainer::evaluate(const cn_batch_train & batch, float * log_probs) {
 }
 
 cn_update trainer::update() {
-    if (!gathered_any_) {
+    if (gathered_batches_ == 0) {
         refuse("there is no gradient: accumulate a batch before the update");
     }
     // Applied or skipped, they are done with.

@@ -71,7 +71,6 @@ private:
     float * reference_ = nullptr;
     progress progress_;
     double gathered_weight_ = 0;
-    bool gathered_any_ = false;
     int64_t gathered_batches_ = 0; // their dropout masks are drawn again when their gradients are dropped
     cn_slice slice_ = nullptr;
     void * slice_user_ = nullptr;
