@@ -134,7 +134,7 @@ public sealed partial class InferenceEngine : IAsyncDisposable
             grammar = request.Grammar is { } gbnf ? NewGrammar(gbnf) : null;
             int[] tokens = new int[prompt.Length + maxTokens];
             prompt.CopyTo(tokens);
-            RunningAnswer answer = new(request.TopLogProbs, _ => _scheduler.Wake());
+            RunningAnswer answer = new(request.TopLogProbs, request.EarlyTokens, _ => _scheduler.Wake());
             long now = Stopwatch.GetTimestamp();
             Sequence sequence = new()
             {
@@ -389,6 +389,7 @@ public sealed partial class InferenceEngine : IAsyncDisposable
         Check(s.FrequencyPenalty is >= -2 and <= 2, "frequency_penalty", s.FrequencyPenalty, "-2 to 2");
         Check(s.RepeatPenalty is > 0 and <= 10, "repeat_penalty", s.RepeatPenalty, "above 0, at most 10");
         Check(request.TopLogProbs is >= -1 and <= MostTopLogProbs, "top_logprobs", request.TopLogProbs, $"0 to {MostTopLogProbs}");
+        Check(request.EarlyTokens >= 0, "early_tokens", request.EarlyTokens, "0 or more");
         Check(request.Stop.Count <= MostStops, "stop", request.Stop.Count, $"at most {MostStops} texts");
         foreach ((int token, float bias) in s.LogitBias)
         {

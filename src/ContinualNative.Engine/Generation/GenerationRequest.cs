@@ -58,6 +58,9 @@ public sealed record GenerationRequest
     /// <summary>Go on past end-of-generation tokens; for load tests.</summary>
     public bool IgnoreEnd { get; init; }
 
+    /// <summary>After how many tokens <see cref="RunningAnswer.Early"/> tells how sure the model is so far; 0: it is not asked.</summary>
+    public int EarlyTokens { get; init; }
+
     /// <summary>Show control tokens (such as tool-call markers) as text instead of dropping them.</summary>
     public bool ShowSpecialTokens { get; init; }
 

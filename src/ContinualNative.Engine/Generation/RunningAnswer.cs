@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Text;
 using System.Threading.Tasks.Sources;
+using ContinualNative.Core.Routing;
 
 namespace ContinualNative.Engine.Generation;
 
@@ -13,6 +14,7 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
 {
     private readonly TaskCompletionSource<GenerationResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<string> _admitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<Confidence>? _early;
     private readonly Action<RunningAnswer> _onCancel;
     private readonly int _topLogProbs;
 
@@ -29,8 +31,14 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
     private int _readers;
     private volatile bool _cancelled;
 
-    internal RunningAnswer(int topLogProbs, Action<RunningAnswer> onCancel)
+    internal RunningAnswer(int topLogProbs, int earlyTokens, Action<RunningAnswer> onCancel)
     {
+        EarlyTokens = earlyTokens;
+        if (earlyTokens > 0)
+        {
+            _early = new TaskCompletionSource<Confidence>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _early.Task.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        }
         _topLogProbs = topLogProbs;
         _onCancel = onCancel;
         _written = new Buffer(topLogProbs);
@@ -48,6 +56,14 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
     /// <see cref="EngineException"/> when it ended before that.
     /// </summary>
     public Task<string> Admitted => _admitted.Task;
+
+    /// <summary>
+    /// Completes when <see cref="GenerationRequest.EarlyTokens"/> tokens have been chosen, or the answer has ended before: how sure the model is of them. What has
+    /// been generated waits for its reader meanwhile. Throws <see cref="EngineException"/> when the engine failed. Asked for only where the request did.
+    /// </summary>
+    public Task<Confidence> Early => _early?.Task ?? throw new InvalidOperationException("The request did not ask for an early confidence.");
+
+    internal int EarlyTokens { get; }
 
     internal bool IsCancelled => _cancelled;
 
@@ -145,8 +161,11 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
         }
     }
 
+    internal void MarkEarly(Confidence confidence) => _early?.TrySetResult(confidence);
+
     internal void End(GenerationResult result)
     {
+        _early?.TrySetResult(result.Confidence);
         _admitted.TrySetException(new EngineException(EngineError.Timeout, "The request ended before it was admitted."));
         _completion.TrySetResult(result);
         EndReading();
@@ -155,6 +174,7 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
     internal void Fail(EngineException error)
     {
         _admitted.TrySetException(error);
+        _early?.TrySetException(error);
         _completion.TrySetException(error);
         EndReading();
     }

@@ -471,6 +471,10 @@ internal sealed partial class Scheduler : IDisposable
         }
         sequence.Tokens[sequence.Count++] = token;
         sequence.Note(logProb, statistics.Entropy, margin);
+        if (sequence.Drawn == answer.EarlyTokens)
+        {
+            answer.MarkEarly(sequence.Confidence);
+        }
         _generatedTokens++;
         if (sequence.FirstTokenAt == 0)
         {

@@ -93,6 +93,10 @@ internal static class AnswerStream
                     run.Metrics.InterToken(Stopwatch.GetElapsedTime(last, now), chunk.TokenCount);
                 }
                 last = now;
+                if (ReferenceEquals(answer, run.Answers[0]))
+                {
+                    run.Transcript?.Append(chunk.Text);
+                }
                 await sse.TakeTurnAsync(run.Cancelled);
                 try
                 {

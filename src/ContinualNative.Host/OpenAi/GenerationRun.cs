@@ -1,3 +1,4 @@
+using System.Text;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Generation;
@@ -16,6 +17,7 @@ internal sealed class GenerationRun : IDisposable
     private readonly ModelAddress _address;
     private readonly ServerMetrics _metrics;
     private readonly CancellationToken _stopNow;
+    private readonly CancellationTokenRegistration _aborted;
 
     private GenerationRun(ServedModel model, ModelAddress address, ServerMetrics metrics, CancellationToken aborted, CancellationToken stopNow)
     {
@@ -23,7 +25,8 @@ internal sealed class GenerationRun : IDisposable
         _address = address;
         _metrics = metrics;
         _stopNow = stopNow;
-        _cancel = CancellationTokenSource.CreateLinkedTokenSource(aborted, stopNow);
+        _cancel = CancellationTokenSource.CreateLinkedTokenSource(stopNow);
+        _aborted = aborted.UnsafeRegister(static cancel => Cancel((CancellationTokenSource)cancel!), _cancel);
     }
 
     public ServedModel Model { get; }
@@ -32,11 +35,14 @@ internal sealed class GenerationRun : IDisposable
 
     public IReadOnlyList<RunningAnswer> Answers => _answers;
 
+    /// <summary>What the first answer's reader has been given so far, when the run was asked to keep it.</summary>
+    public StringBuilder? Transcript { get; private init; }
+
     /// <summary>
     /// Submits every prompt <see cref="GenerationFields.Choices"/> times; the engine shares the common prefix. Answers are in the order of prompts,
     /// then choices. When one is refused, those submitted before it stop.
     /// </summary>
-    public static GenerationRun Start(HttpContext http, ServedModel model, GenerationFields fields, IReadOnlyList<int[]> prompts, string? grammar, bool showSpecialTokens)
+    public static GenerationRun Start(HttpContext http, ServedModel model, GenerationFields fields, IReadOnlyList<int[]> prompts, string? grammar, bool showSpecialTokens, int earlyTokens = 0, bool keepTranscript = false)
     {
         ServerState state = http.RequestServices.GetRequiredService<ServerState>();
         ServeOptions options = http.RequestServices.GetRequiredService<ServeOptions>();
@@ -47,7 +53,7 @@ internal sealed class GenerationRun : IDisposable
             throw ApiException.Invalid("model_not_generative", $"The model '{model.Engine.Model.Name}' makes embeddings only; use /v1/embeddings.", "model");
         }
         int[] limits = [.. prompts.Select(p => MaxTokens(http, model.Engine, options, fields, p, prompts.Count))];
-        GenerationRun run = new(model, address, metrics, http.RequestAborted, state.StopNow);
+        GenerationRun run = new(model, address, metrics, http.RequestAborted, state.StopNow) { Transcript = keepTranscript ? new StringBuilder() : null };
         try
         {
             for (int i = 0; i < prompts.Count; i++)
@@ -65,6 +71,7 @@ internal sealed class GenerationRun : IDisposable
                         IgnoreEnd = fields.IgnoreEnd,
                         TopLogProbs = fields.TopLogProbs,
                         ShowSpecialTokens = showSpecialTokens,
+                        EarlyTokens = earlyTokens,
                     };
                     run._answers.Add(model.Engine.Generate(request, run.Cancelled));
                 }
@@ -101,6 +108,21 @@ internal sealed class GenerationRun : IDisposable
     /// <summary>Stops all answers.</summary>
     public void Cancel() => _cancel.Cancel();
 
+    /// <summary>Lets the answers go on when the client is gone or has been answered otherwise; whoever calls this disposes the run later.</summary>
+    public void Detach() => _aborted.Unregister();
+
+    private static void Cancel(CancellationTokenSource cancel)
+    {
+        try
+        {
+            cancel.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The run ended at the same moment.
+        }
+    }
+
     /// <summary>The end of an answer, recorded. Throws when it ended otherwise than by itself: time ran out, the server stops, the client is gone.</summary>
     public async Task<GenerationResult> EndAsync(RunningAnswer answer)
     {
@@ -119,6 +141,7 @@ internal sealed class GenerationRun : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _aborted.Unregister();
         foreach (RunningAnswer answer in _answers)
         {
             answer.Dispose();

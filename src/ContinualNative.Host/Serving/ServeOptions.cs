@@ -51,6 +51,64 @@ internal sealed record ServeOptions
     /// <summary>Longest prompt in tokens; 0: what the context holds.</summary>
     public int MaxPromptTokens { get; init; }
 
+    /// <summary>The frontier endpoint's base URL, such as https://api.example.com/v1; further ones stand in <see cref="Policy"/>.</summary>
+    public string? FrontierUrl { get; init; }
+
+    public string? FrontierModel { get; init; }
+
+    /// <summary>Name of the environment variable that holds its key.</summary>
+    public string? FrontierKeyEnv { get; init; }
+
+    /// <summary>US dollars per million prompt tokens, and below cached prompt tokens and completion tokens.</summary>
+    public decimal FrontierPriceIn { get; init; }
+
+    public decimal? FrontierPriceCached { get; init; }
+
+    public decimal FrontierPriceOut { get; init; }
+
+    /// <summary>Whether the endpoint's terms allow training on its answers.</summary>
+    public bool FrontierTrainingAllowed { get; init; }
+
+    public TimeSpan FrontierTimeout { get; init; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>A JSON file with what does not fit into flags: further endpoints, tasks, redaction.</summary>
+    public string? Policy { get; init; }
+
+    /// <summary>Largest share of requests that is routed up.</summary>
+    public double MaxEscalation { get; init; } = 0.10;
+
+    /// <summary>Largest share of requests that may get a wrong local answer.</summary>
+    public double TargetRisk { get; init; } = 0.05;
+
+    /// <summary>Share of requests that both models answer.</summary>
+    public double Audit { get; init; } = 0.02;
+
+    /// <summary>Tokens of a stream that are seen before it is decided who answers.</summary>
+    public int HoldBack { get; init; } = 16;
+
+    /// <summary>US dollars a day that escalations may cost; null: no limit.</summary>
+    public decimal? SpendPerDay { get; init; }
+
+    /// <summary>US dollars a day for labels beyond escalations and audits.</summary>
+    public decimal TeachPerDay { get; init; }
+
+    /// <summary>What an hour of this machine costs in US dollars.</summary>
+    public decimal MachinePrice { get; init; }
+
+    /// <summary>What is stored of requests.</summary>
+    public RecordMode Record { get; init; } = RecordMode.Full;
+
+    public bool NoRedaction { get; init; }
+
+    /// <summary>Days after which texts are removed from the store; 0: never.</summary>
+    public int KeepDays { get; init; }
+
+    /// <summary>Size of the store above which the oldest requests go; 0: no limit.</summary>
+    public long KeepBytes { get; init; }
+
+    /// <summary>Name of the environment variable with the store's key (64 hexadecimal digits); null: texts are stored as they are.</summary>
+    public string? StoreKeyEnv { get; init; }
+
     public bool Json { get; init; }
 
     /// <summary>Where data lives unless told: the user's own folder for application data.</summary>
@@ -83,7 +141,7 @@ internal sealed record ServeOptions
         {
             throw new SettingException("model", "it is missing; pass --model FILE.gguf");
         }
-        foreach ((string key, string? path) in (ReadOnlySpan<(string, string?)>)[("model", Model), ("adapter", Adapter), ("chat-template", ChatTemplate)])
+        foreach ((string key, string? path) in (ReadOnlySpan<(string, string?)>)[("model", Model), ("adapter", Adapter), ("chat-template", ChatTemplate), ("policy", Policy)])
         {
             if (path is not null && !File.Exists(path))
             {
@@ -114,6 +172,29 @@ internal sealed record ServeOptions
         if (RequireKey && NoKey)
         {
             throw new SettingException("no-key", "it contradicts 'require-key'");
+        }
+        Share("max-escalation", MaxEscalation);
+        Share("target-risk", TargetRisk);
+        Share("audit", Audit);
+        Between("hold-back", HoldBack, 1, 4096);
+        Between("keep-days", KeepDays, 0, 36_500);
+        Between("keep-bytes", KeepBytes, 0, 1L << 50);
+        foreach ((string key, decimal? amount) in (ReadOnlySpan<(string, decimal?)>)[
+            ("frontier-price-in", FrontierPriceIn), ("frontier-price-cached", FrontierPriceCached), ("frontier-price-out", FrontierPriceOut),
+            ("spend-per-day", SpendPerDay), ("teach-per-day", TeachPerDay), ("machine-price", MachinePrice)])
+        {
+            if (amount is < 0 or > 1_000_000)
+            {
+                throw new SettingException(key, $"{amount} US dollars do not lie between 0 and 1000000");
+            }
+        }
+        if (FrontierUrl is null != FrontierModel is null)
+        {
+            throw new SettingException(FrontierUrl is null ? "frontier-url" : "frontier-model", "'frontier-url' and 'frontier-model' go together");
+        }
+        if (Record == RecordMode.Off && TeachPerDay > 0)
+        {
+            throw new SettingException("teach-per-day", "labels are asked for stored requests, and 'record' is 'off'");
         }
         Endpoint();
         try
@@ -147,6 +228,14 @@ internal sealed record ServeOptions
             : throw new SettingException("listen", $"'{url.Host}' is no IP address; {Example}, or http://0.0.0.0:8080 for all of this machine's addresses");
     }
 
+    private static void Share(string key, double value)
+    {
+        if (!(value is >= 0 and <= 1))
+        {
+            throw new SettingException(key, $"{value} is no share between 0 and 1");
+        }
+    }
+
     private static void Between(string key, long value, long low, long high)
     {
         if (value < low || value > high)
@@ -154,6 +243,19 @@ internal sealed record ServeOptions
             throw new SettingException(key, $"{value} does not lie between {low} and {high}");
         }
     }
+}
+
+/// <summary>What is stored of requests.</summary>
+internal enum RecordMode
+{
+    /// <summary>Nothing.</summary>
+    Off,
+
+    /// <summary>Everything but texts: nothing can be taught or learned from it, but routes and costs are known.</summary>
+    Features,
+
+    /// <summary>Texts too.</summary>
+    Full,
 }
 
 /// <summary>Where to listen; port 0 lets the system choose.</summary>

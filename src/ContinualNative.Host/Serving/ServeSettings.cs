@@ -36,6 +36,27 @@ internal static class ServeSettings
         new("prefix-cache-memory", "BYTES", "Host memory for cached prefixes that nobody uses at the moment; 2GiB is understood, 0: none (default: 512MiB).", static (o, v) => o with { PrefixCacheMemory = Bytes(v) }),
         new("max-body", "BYTES", "Largest request body; 8MiB is understood (default: 4MiB).", static (o, v) => o with { MaxBody = Bytes(v) }),
         new("max-prompt-tokens", "N", "Longest prompt in tokens (default: what the context holds).", static (o, v) => o with { MaxPromptTokens = Whole(v) }),
+        new("frontier-url", "URL", "Base URL of an OpenAI-compatible frontier endpoint, such as https://api.example.com/v1.", static (o, v) => o with { FrontierUrl = v }),
+        new("frontier-model", "NAME", "The model to ask for there.", static (o, v) => o with { FrontierModel = v }),
+        new("frontier-key-env", "VAR", "Environment variable that holds its API key.", static (o, v) => o with { FrontierKeyEnv = v }),
+        new("frontier-price-in", "USD", "Its price per million prompt tokens.", static (o, v) => o with { FrontierPriceIn = Amount(v) }),
+        new("frontier-price-cached", "USD", "Its price per million cached prompt tokens (default: as other prompt tokens).", static (o, v) => o with { FrontierPriceCached = Amount(v) }),
+        new("frontier-price-out", "USD", "Its price per million completion tokens.", static (o, v) => o with { FrontierPriceOut = Amount(v) }),
+        new("frontier-training-allowed", null, "Its terms allow training on its answers; without this they are kept for judging only.", static (o, v) => o with { FrontierTrainingAllowed = Flag(v) }),
+        new("frontier-timeout", "SECONDS", "Longest time for one of its answers (default: 120).", static (o, v) => o with { FrontierTimeout = Seconds(v) }),
+        new("policy", "FILE", "JSON with what does not fit into flags: several frontiers, tasks, redaction.", static (o, v) => o with { Policy = v }),
+        new("max-escalation", "SHARE", "Largest share of requests that is routed up (default: 0.10).", static (o, v) => o with { MaxEscalation = Number(v) }),
+        new("target-risk", "SHARE", "Largest share of requests that may get a wrong local answer (default: 0.05).", static (o, v) => o with { TargetRisk = Number(v) }),
+        new("audit", "SHARE", "Share of requests that both models answer, so that quality is known (default: 0.02).", static (o, v) => o with { Audit = Number(v) }),
+        new("hold-back", "TOKENS", "How much of a stream is seen before it is decided who answers (default: 16).", static (o, v) => o with { HoldBack = Whole(v) }),
+        new("spend-per-day", "USD", "Most that routed-up requests may cost a day (default: no limit).", static (o, v) => o with { SpendPerDay = Amount(v) }),
+        new("teach-per-day", "USD", "Most that labels beyond escalations and audits may cost a day (default: 0).", static (o, v) => o with { TeachPerDay = Amount(v) }),
+        new("machine-price", "USD", "What an hour of this machine costs, for the ledger (default: 0).", static (o, v) => o with { MachinePrice = Amount(v) }),
+        new("record", "MODE", "What is stored of requests: full, features (no texts), off (default: full).", static (o, v) => o with { Record = Mode(v) }),
+        new("no-redaction", null, "Store and send up texts as they are, e-mail addresses and the like included.", static (o, v) => o with { NoRedaction = Flag(v) }),
+        new("keep-days", "DAYS", "Remove texts from the store after so many days (default: 0, never).", static (o, v) => o with { KeepDays = Whole(v) }),
+        new("keep-bytes", "BYTES", "Remove the oldest requests when the store grows beyond this; 10GiB is understood (default: 0, no limit).", static (o, v) => o with { KeepBytes = Bytes(v) }),
+        new("store-key-env", "VAR", "Environment variable with 64 hexadecimal digits that encrypt the texts in the store.", static (o, v) => o with { StoreKeyEnv = v }),
         new("json", null, "Print one JSON line on standard output once the model is ready.", static (o, v) => o with { Json = Flag(v) }),
     ];
 
@@ -135,6 +156,20 @@ internal static class ServeSettings
 
     private static bool Flag(string value) =>
         bool.TryParse(value, out bool flag) ? flag : value switch { "1" => true, "0" => false, _ => throw new FormatException($"'{value}' is neither true nor false") };
+
+    private static double Number(string value) =>
+        double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : throw new FormatException($"'{value}' is not a number");
+
+    private static decimal Amount(string value) =>
+        decimal.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out decimal number) ? number : throw new FormatException($"'{value}' is not a number of US dollars");
+
+    private static RecordMode Mode(string value) => value.ToLowerInvariant() switch
+    {
+        "full" => RecordMode.Full,
+        "features" => RecordMode.Features,
+        "off" => RecordMode.Off,
+        _ => throw new FormatException($"'{value}' is none of full, features, off"),
+    };
 
     private static TimeSpan Seconds(string value) =>
         double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out double seconds) && Math.Abs(seconds) <= 1e7
