@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using ContinualNative.Core.Traffic;
 
 namespace ContinualNative.Core.Access;
 
@@ -19,6 +20,12 @@ public sealed record ApiKeyRecord
 
     /// <summary>Most tokens that one request may generate, over all its choices; null: no limit.</summary>
     public int? MaxTokensPerRequest { get; init; }
+
+    /// <summary>Which model answers its requests, unless they say otherwise.</summary>
+    public RoutePreference Route { get; init; }
+
+    /// <summary>Largest share of its requests that may be routed up, 0 to 1; null: the server's.</summary>
+    public double? MaxEscalation { get; init; }
 
     /// <summary>When it was made.</summary>
     public required DateTimeOffset Created { get; init; }

@@ -52,7 +52,7 @@ public sealed class ApiKeyStore
         ApiKey.IdOf(key) is { } id && Current().TryGetValue(id, out ApiKeyRecord? record) && record.Matches(key!) ? record : null;
 
     /// <summary>Makes a key and stores its hash. The key itself is returned once and cannot be had again.</summary>
-    public (string Key, ApiKeyRecord Record) Create(string name = "", bool admin = false, int? maxConcurrent = null, int? maxTokensPerRequest = null)
+    public (string Key, ApiKeyRecord Record) Create(string name = "", bool admin = false, int? maxConcurrent = null, int? maxTokensPerRequest = null, RoutePreference route = RoutePreference.Auto, double? maxEscalation = null)
     {
         using FileStream turn = TakeTurn();
         Dictionary<string, ApiKeyRecord> keys = Read();
@@ -70,6 +70,8 @@ public sealed class ApiKeyStore
             Admin = admin,
             MaxConcurrent = maxConcurrent,
             MaxTokensPerRequest = maxTokensPerRequest,
+            Route = route,
+            MaxEscalation = maxEscalation,
             Created = _time.GetUtcNow(),
             Salt = salt,
             Hash = ApiKey.Hash(key, salt),
@@ -242,6 +244,7 @@ internal sealed record KeyFile(int Version, List<ApiKeyRecord> Keys);
 [JsonSourceGenerationOptions(
     WriteIndented = true,
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    UseStringEnumConverter = true,
     RespectNullableAnnotations = true,
     RespectRequiredConstructorParameters = true,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]

@@ -78,6 +78,9 @@ internal sealed class ServerMetrics
         });
     }
 
+    /// <summary>Where further figures of the same server are registered.</summary>
+    public CollectorRegistry Registry => _registry;
+
     public void Request(string route, int status, TimeSpan duration)
     {
         _requests.WithLabels(route, status.ToString()).Inc();

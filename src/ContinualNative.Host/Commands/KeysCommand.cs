@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using ContinualNative.Core.Access;
+using ContinualNative.Core.Traffic;
 using ContinualNative.Host.Serving;
 
 namespace ContinualNative.Host.Commands;
@@ -16,14 +17,21 @@ internal static class KeysCommand
         Option<bool> admin = new("--admin") { Description = "Let it use /admin." };
         Option<int?> concurrent = new("--max-concurrent") { Description = "Requests that may run at the same time." };
         Option<int?> tokens = new("--max-tokens-per-request") { Description = "Most tokens that one request may generate." };
-        return WithStore(new Command("create", "Create a key and show it, this once.") { name, admin, concurrent, tokens }, (parsed, store, json) =>
+        Option<RoutePreference> route = new("--route") { Description = "Which model answers its requests unless they say otherwise: auto, local, frontier.", DefaultValueFactory = static _ => RoutePreference.Auto };
+        Option<double?> escalation = new("--max-escalation") { Description = "Largest share of its requests that is routed up, 0 to 1." };
+        return WithStore(new Command("create", "Create a key and show it, this once.") { name, admin, concurrent, tokens, route, escalation }, (parsed, store, json) =>
         {
+            if (parsed.GetValue(escalation) is { } share && !(share is >= 0 and <= 1))
+            {
+                Console.Error.WriteLine("continual keys create: --max-escalation must lie between 0 and 1.");
+                return ExitCodes.BadInput;
+            }
             if (parsed.GetValue(concurrent) is < 1 || parsed.GetValue(tokens) is < 1)
             {
                 Console.Error.WriteLine("continual keys create: limits must be at least 1.");
                 return ExitCodes.BadInput;
             }
-            (string key, ApiKeyRecord record) = store.Create(parsed.GetValue(name)!, parsed.GetValue(admin), parsed.GetValue(concurrent), parsed.GetValue(tokens));
+            (string key, ApiKeyRecord record) = store.Create(parsed.GetValue(name)!, parsed.GetValue(admin), parsed.GetValue(concurrent), parsed.GetValue(tokens), parsed.GetValue(route), parsed.GetValue(escalation));
             if (json)
             {
                 WriteJson(writer => Write(writer, record, key));
@@ -132,6 +140,16 @@ internal static class KeysCommand
         WriteLimit(json, record.MaxConcurrent);
         json.WritePropertyName("max_tokens_per_request");
         WriteLimit(json, record.MaxTokensPerRequest);
+        json.WriteString("route", record.Route.ToString().ToLowerInvariant());
+        json.WritePropertyName("max_escalation");
+        if (record.MaxEscalation is { } share)
+        {
+            json.WriteNumberValue(share);
+        }
+        else
+        {
+            json.WriteNullValue();
+        }
         json.WriteString("created", record.Created);
         json.WriteEndObject();
     }

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Host.Http;
+using ContinualNative.Host.Signal;
 
 namespace ContinualNative.Host.OpenAi;
 
@@ -11,18 +12,21 @@ namespace ContinualNative.Host.OpenAi;
 internal static class AnswerStream
 {
     /// <summary>
-    /// Answers with server-sent events. Failures before the first byte are thrown; later ones go into the stream. Returns when the stream has ended.
+    /// Answers with server-sent events. Failures before the first byte are thrown; later ones go into the stream. Returns when the stream has ended, with the
+    /// answers' results, or null when it failed.
     /// </summary>
     /// <param name="http">The request.</param>
     /// <param name="run">The answers.</param>
     /// <param name="fields">The request's fields.</param>
     /// <param name="id">The response's id.</param>
     /// <param name="objectName">The value of <c>object</c>.</param>
+    /// <param name="model">What the response calls its model.</param>
+    /// <param name="note">The route, for the headers.</param>
     /// <param name="writerOf">Makes the writer of one choice.</param>
-    public static async Task WriteAsync(HttpContext http, GenerationRun run, GenerationFields fields, string id, string objectName, Func<SseWriter, int, ChoiceWriter> writerOf)
+    public static async Task<GenerationResult[]?> WriteAsync(
+        HttpContext http, GenerationRun run, GenerationFields fields, string id, string objectName, string model, RouteNote note, Func<SseWriter, int, ChoiceWriter> writerOf)
     {
-        (string model, string adapter) = await run.AdmittedAsync();
-        GenerationHeaders.Set(http, adapter);
+        note.SetHeaders(http);
         using SseWriter sse = new(http);
         await sse.StartAsync(Head(id, objectName, model, run.Model.Fingerprint, fields.IncludeUsage), run.Cancelled);
         try
@@ -46,6 +50,7 @@ internal static class AnswerStream
                 sse.Raw("}\n\n"u8);
             }
             await sse.DoneAsync(run.Cancelled);
+            return results;
         }
         catch (Exception e) when (!http.RequestAborted.IsCancellationRequested)
         {
@@ -53,6 +58,7 @@ internal static class AnswerStream
             ApiException error = e is OperationCanceledException ? ApiException.Unavailable("shutting_down", "The server stopped before the answer was complete.") : ApiErrors.From(e);
             RequestLog.StreamFailed(http, e, error);
             await sse.FailAsync(error, http.RequestAborted);
+            return null;
         }
     }
 
@@ -152,7 +158,7 @@ internal static class AnswerStream
     }
 
     // {"id":..,"object":..,"created":..,"model":..,"system_fingerprint":..,["usage":null,]"choices":
-    private static byte[] Head(string id, string objectName, string model, string fingerprint, bool includeUsage)
+    internal static byte[] Head(string id, string objectName, string model, string fingerprint, bool includeUsage)
     {
         ArrayBufferWriter<byte> head = new(256);
         using (Utf8JsonWriter json = new(head, JsonOut.Options))

@@ -4,6 +4,7 @@ using ContinualNative.Core.Adapters;
 using ContinualNative.Engine.Models;
 using ContinualNative.Host.Http;
 using ContinualNative.Host.Serving;
+using ContinualNative.Host.Signal;
 
 namespace ContinualNative.Host.OpenAi;
 
@@ -38,7 +39,7 @@ internal static class Embeddings
             await cancel.CancelAsync();
             throw;
         }
-        GenerationHeaders.Set(http, ModelAddress.Base);
+        RouteNote.Plain(ModelAddress.Base).SetHeaders(http);
         await JsonOut.WriteAsync(http, (vectors, request.Base64, info.Name, inputs.Sum(static t => t.Length)), static (json, r) => Write(json, r.vectors, r.Base64, r.Name, r.Item4));
     }
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using ContinualNative.Core;
+using ContinualNative.Core.Traffic;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Host.Http;
 
@@ -38,6 +39,18 @@ internal abstract class GenerationFields
     public string? Grammar { get; set; }
 
     public List<string>? GuidedChoice { get; set; }
+
+    /// <summary>Which model the request asks for.</summary>
+    public RoutePreference Route { get; set; }
+
+    /// <summary><c>metadata.task</c>: what the request is one of, or null.</summary>
+    public string? Task { get; set; }
+
+    /// <summary>Who the request is for, in the client's words; <c>safety_identifier</c>, else <c>user</c>.</summary>
+    public string? User { get; set; }
+
+    /// <summary>Whether the sampling is one that other models' APIs know too.</summary>
+    public bool PlainSampling => Sampling is { TopK: 0, MinP: 0, RepeatPenalty: 1, LogitBias.Count: 0 } && !IgnoreEnd;
 
     /// <summary>Reads a field that both kinds of request know; false for one that this is not.</summary>
     public bool TryRead(string name, JsonElement value)
@@ -88,10 +101,12 @@ internal abstract class GenerationFields
                 ReadStop(value);
                 return true;
             case "route":
-                if (JsonIn.OneOf(value, name, "auto", "local", "frontier") == "frontier")
+                Route = JsonIn.OneOf(value, name, "auto", "local", "frontier") switch
                 {
-                    throw ApiException.WrongValue(name, "Invalid 'route': this server has no frontier model configured; use 'local' or 'auto'.");
-                }
+                    "local" => RoutePreference.Local,
+                    "frontier" => RoutePreference.Frontier,
+                    _ => RoutePreference.Auto,
+                };
                 return true;
             case "ignore_eos":
                 IgnoreEnd = JsonIn.Flag(value, name);
@@ -102,11 +117,21 @@ internal abstract class GenerationFields
             case "guided_choice":
                 ReadGuidedChoice(JsonIn.Array(value, name));
                 return true;
-            case "user" or "safety_identifier" or "prompt_cache_key" or "prompt_cache_retention":
+            case "user":
+                User ??= JsonIn.Text(value, name);
+                return true;
+            case "safety_identifier":
+                // OpenAI's successor of 'user'; it wins where both are sent.
+                User = JsonIn.Text(value, name);
+                return true;
+            case "prompt_cache_key" or "prompt_cache_retention":
                 JsonIn.Text(value, name);
                 return true;
             case "metadata":
-                JsonIn.Object(value, name);
+                if (JsonIn.Object(value, name).TryGetProperty("task", out JsonElement task) && !task.IsNull())
+                {
+                    Task = JsonIn.Text(task, "metadata.task");
+                }
                 return true;
             default:
                 return false;

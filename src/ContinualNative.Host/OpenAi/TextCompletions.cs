@@ -6,6 +6,7 @@ using ContinualNative.Engine.Generation;
 using ContinualNative.Engine.Models;
 using ContinualNative.Host.Http;
 using ContinualNative.Host.Serving;
+using ContinualNative.Host.Signal;
 
 namespace ContinualNative.Host.OpenAi;
 
@@ -27,7 +28,9 @@ internal static class TextCompletions
         string? grammar = Constraints.OfFields(request);
         List<int[]> prompts = [.. request.Prompts.Select((p, i) => TokensOf(model, p, i))];
         string id = "cmpl-" + RequestIds.Of(http);
-        using GenerationRun? run = request.MaxTokens == 0 ? null : GenerationRun.Start(http, model, request, prompts, grammar, showSpecialTokens: false);
+        using RequestRoute route = http.RequestServices.GetRequiredService<SignalHub>().Begin(http, model, request, address, body.RootElement);
+        using GenerationRun? run = request.MaxTokens == 0 ? null : GenerationRun.Start(
+            http, model, request, prompts, grammar, showSpecialTokens: false, keepTranscript: request.Stream && route.KeepsAnswers);
         List<EchoedPrompt> echoes = [];
         for (int i = 0; i < prompts.Count; i++)
         {
@@ -40,13 +43,23 @@ internal static class TextCompletions
         }
         if (request.Stream)
         {
-            await AnswerStream.WriteAsync(http, run, request, id, "text_completion", (sse, i) => new TextChoiceWriter(sse, i, model.Engine.Tokenizer, request, echoes[i / request.Choices]));
+            (string streamed, string by) = await run.AdmittedAsync();
+            RouteNote noted = route.Note with { Adapter = by };
+            GenerationResult[]? results = await AnswerStream.WriteAsync(
+                http, run, request, id, "text_completion", streamed, noted, (sse, i) => new TextChoiceWriter(sse, i, model.Engine.Tokenizer, request, echoes[i / request.Choices], noted));
+            if (results is not null)
+            {
+                route.SetLocal(results[0], run.Transcript?.ToString());
+            }
+            await route.RecordAsync(results is null ? "error" : ChoiceWriter.NameOf(results[0].FinishReason));
             return;
         }
         (string name, string adapter) = await run.AdmittedAsync();
         CollectedAnswer[] answers = await CollectedAnswer.AllAsync(run);
-        GenerationHeaders.Set(http, adapter);
-        GenerationHeaders.SetConfidence(http, answers[0].Result.Confidence);
+        RouteNote note = route.Note with { Adapter = adapter, Confidence = answers[0].Result.Confidence };
+        note.SetHeaders(http);
+        route.SetLocal(answers[0].Result, answers[0].Text);
+        await route.RecordAsync(ChoiceWriter.NameOf(answers[0].Result.FinishReason));
         Usage usage = Usage.Of([.. answers.Select(static a => a.Result)], request.Choices);
         await JsonOut.WriteAsync(http, 0, (json, _) =>
         {
@@ -67,7 +80,7 @@ internal static class TextCompletions
             json.WritePropertyName("usage");
             Usage.Write(json, usage);
             json.WritePropertyName("continual");
-            Usage.WriteContinual(json, answers[0].Result);
+            RouteNote.Write(json, note);
             json.WriteEndObject();
         });
     }
@@ -121,7 +134,7 @@ internal static class TextCompletions
             throw ApiException.WrongValue("stream", "Invalid 'stream': with 'max_tokens': 0 there is nothing to stream.");
         }
         string adapter = address.Adapter ?? model.Engine.Adapters.Champion ?? ModelAddress.Base;
-        GenerationHeaders.Set(http, adapter);
+        RouteNote.Plain(adapter).SetHeaders(http);
         await JsonOut.WriteAsync(http, 0, (json, _) =>
         {
             WriteHead(json, id, adapter == ModelAddress.Base && address.Adapter is null ? model.Engine.Model.Name : new ModelAddress(model.Engine.Model.Name, adapter).ToString(), model);
@@ -262,7 +275,7 @@ internal sealed class TextLogProbs(Tokenizer tokenizer, int offset)
 }
 
 /// <summary>One choice of a streamed plain completion.</summary>
-internal sealed class TextChoiceWriter(SseWriter sse, int index, Tokenizer tokenizer, CompletionRequest request, EchoedPrompt echo) : ChoiceWriter(sse, index)
+internal sealed class TextChoiceWriter(SseWriter sse, int index, Tokenizer tokenizer, CompletionRequest request, EchoedPrompt echo, RouteNote note) : ChoiceWriter(sse, index)
 {
     private readonly TextLogProbs? _logProbs = request.TopLogProbs < 0 ? null : echo.LogProbs?.Copy() ?? new TextLogProbs(tokenizer, TextLogProbs.CodePoints(echo.Text));
 
@@ -311,7 +324,7 @@ internal sealed class TextChoiceWriter(SseWriter sse, int index, Tokenizer token
             Sse.Raw(",\"finish_reason\":\""u8);
             Sse.Raw(Encoding.UTF8.GetBytes(NameOf(end.FinishReason)));
             Sse.Raw("\"}],\"continual\":"u8);
-            Sse.Json(end, Usage.WriteContinual);
+            Sse.Json(note with { Adapter = end.Adapter, Confidence = end.Confidence }, RouteNote.Write);
             Sse.Raw("}"u8);
         }
         Sse.EndEvent();

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using ContinualNative.Core.Routing;
 using ContinualNative.Engine.Generation;
 
 namespace ContinualNative.Host.OpenAi;
@@ -40,17 +39,6 @@ internal readonly record struct Usage(int PromptTokens, int CachedTokens, int Co
         json.WriteNumber("accepted_prediction_tokens", 0);
         json.WriteNumber("rejected_prediction_tokens", 0);
         json.WriteEndObject();
-        json.WriteEndObject();
-    }
-
-    /// <summary>The value of <c>continual</c>: what OpenAI's shape has no field for.</summary>
-    public static void WriteContinual(Utf8JsonWriter json, GenerationResult result)
-    {
-        Confidence confidence = result.Confidence;
-        json.WriteStartObject();
-        json.WriteString("route", GenerationHeaders.LocalRoute);
-        json.WriteString("adapter", result.Adapter);
-        json.WriteNumber("confidence", float.IsFinite(confidence.Score) ? confidence.Score : 0);
         json.WriteEndObject();
     }
 }

@@ -1,4 +1,5 @@
 using System.Net;
+using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
 
 namespace ContinualNative.Host.Serving;
@@ -79,6 +80,9 @@ internal sealed record ServeOptions
 
     /// <summary>Largest share of requests that may get a wrong local answer.</summary>
     public double TargetRisk { get; init; } = 0.05;
+
+    /// <summary>Where requests go, within <see cref="MaxEscalation"/>, while there are too few labels to judge by.</summary>
+    public Route Uncalibrated { get; init; } = Route.Frontier;
 
     /// <summary>Share of requests that both models answer.</summary>
     public double Audit { get; init; } = 0.02;

@@ -2,6 +2,7 @@ using System.Collections;
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using ContinualNative.Core.Traffic;
 
 namespace ContinualNative.Host.Serving;
 
@@ -47,6 +48,7 @@ internal static class ServeSettings
         new("policy", "FILE", "JSON with what does not fit into flags: several frontiers, tasks, redaction.", static (o, v) => o with { Policy = v }),
         new("max-escalation", "SHARE", "Largest share of requests that is routed up (default: 0.10).", static (o, v) => o with { MaxEscalation = Number(v) }),
         new("target-risk", "SHARE", "Largest share of requests that may get a wrong local answer (default: 0.05).", static (o, v) => o with { TargetRisk = Number(v) }),
+        new("uncalibrated", "ROUTE", "Where requests go while too little is known of the local answers: frontier (within --max-escalation) or local (default: frontier).", static (o, v) => o with { Uncalibrated = RouteOf(v) }),
         new("audit", "SHARE", "Share of requests that both models answer, so that quality is known (default: 0.02).", static (o, v) => o with { Audit = Number(v) }),
         new("hold-back", "TOKENS", "How much of a stream is seen before it is decided who answers (default: 16).", static (o, v) => o with { HoldBack = Whole(v) }),
         new("spend-per-day", "USD", "Most that routed-up requests may cost a day (default: no limit).", static (o, v) => o with { SpendPerDay = Amount(v) }),
@@ -162,6 +164,13 @@ internal static class ServeSettings
 
     private static decimal Amount(string value) =>
         decimal.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out decimal number) ? number : throw new FormatException($"'{value}' is not a number of US dollars");
+
+    private static Route RouteOf(string value) => value.ToLowerInvariant() switch
+    {
+        "local" => Route.Local,
+        "frontier" => Route.Frontier,
+        _ => throw new FormatException($"'{value}' is neither local nor frontier"),
+    };
 
     private static RecordMode Mode(string value) => value.ToLowerInvariant() switch
     {

@@ -23,6 +23,9 @@ internal sealed record RouteNote
 
     public string? FrontierModel { get; init; }
 
+    /// <summary>For what only the local model does.</summary>
+    public static RouteNote Plain(string adapter) => new() { Decision = new RouteDecision { Route = Route.Local, Reason = RouteReason.NotPortable }, Task = "", Adapter = adapter };
+
     /// <summary>Sets the headers that are known before the first byte.</summary>
     public void SetHeaders(HttpContext http)
     {

@@ -1,0 +1,298 @@
+using System.Threading.Channels;
+using ContinualNative.Core.Adapters;
+using ContinualNative.Core.Routing;
+using ContinualNative.Core.Teaching;
+using ContinualNative.Core.Traffic;
+using ContinualNative.Engine;
+using ContinualNative.Engine.Chat;
+using ContinualNative.Engine.Generation;
+using ContinualNative.Host.Http;
+using ContinualNative.Host.OpenAi;
+using ContinualNative.Host.Serving;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Signal;
+
+/// <summary>
+/// Keeps the router calibrated: from stored calibrations at the start, again as labels come in, at once when the audits tell that more goes wrong than is in
+/// order, and after every swap of the adapter by asking the new one what recent labelled requests asked.
+/// </summary>
+internal sealed partial class CalibrationService(SignalHub hub, ServerState state, ILoggerFactory loggers) : BackgroundService
+{
+    private const int MostSamples = 20_000;
+    private const int MostReplayed = 200;
+    private const int MostReplayTokens = 256;
+
+    // New labels that are worth a new fit: few while there are few, then a share of what there is.
+    private const int LeastNew = 10;
+    private const int MostNew = 200;
+
+    // After drift or a swap audits are what is missing: so many more of them, up to so large a share, until so many have come.
+    private const double AuditBoost = 5;
+    private const double MostAudits = 0.25;
+    private const int BoostedAudits = 100;
+
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
+
+    private readonly Channel<string> _labelled = Channel.CreateBounded<string>(new BoundedChannelOptions(4096) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true });
+    private readonly ILogger _logger = loggers.CreateLogger("ContinualNative.Calibration");
+    private readonly Dictionary<string, RiskMonitor> _monitors = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _since = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _watched = new(StringComparer.Ordinal);
+    private readonly Queue<string> _watchedOrder = new();
+    private readonly List<LabelledSample> _replayed = [];
+    private int _waiting;
+    private int _fitted;
+    private int _boosted;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        if (hub.Store is not { } store || !hub.Frontier.IsConfigured)
+        {
+            return;
+        }
+        hub.Labelled = task => _labelled.Writer.TryWrite(task);
+        Restore(store);
+        ServedModel model;
+        try
+        {
+            model = await state.Ready.WaitAsync(stoppingToken);
+        }
+        catch (Exception) when (!stoppingToken.IsCancellationRequested)
+        {
+            // The model can't be loaded: the server ends with the reason.
+            return;
+        }
+        string champion = ChampionOf(model);
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                await WaitAsync(stoppingToken);
+                string now = ChampionOf(model);
+                if (now != champion)
+                {
+                    await SwapAsync(store, model, now, stoppingToken);
+                    champion = now;
+                }
+                else if (_waiting > 0)
+                {
+                    await store.FlushAsync(stoppingToken);
+                    bool alarm = Watch(store, champion);
+                    if (alarm || _waiting >= Math.Clamp(_fitted / 20, LeastNew, MostNew))
+                    {
+                        await FitAsync(store, champion, stoppingToken);
+                    }
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            catch (Exception e) when (e is StoreException or EngineException)
+            {
+                // What is in force stays in force; the next label tries again.
+                LogPostponed(_logger, e.Message);
+                await Task.Delay(TimeSpan.FromSeconds(10), hub.Time, stoppingToken).ContinueWith(static _ => { }, TaskScheduler.Default);
+            }
+        }
+    }
+
+    private static string ChampionOf(ServedModel model) => model.Engine.Adapters.Champion ?? ModelAddress.Base;
+
+    private void Restore(TrafficStore store)
+    {
+        foreach ((long id, string task, _, _, string text) in store.Calibrations())
+        {
+            try
+            {
+                hub.Router.Update(Calibration.FromJson(text, id));
+            }
+            catch (FormatException e)
+            {
+                LogUnreadable(_logger, task, e.Message);
+            }
+        }
+        hub.Novelty.Replace(store.LearnedEmbeddings(hub.Novelty.Capacity));
+    }
+
+    private async Task WaitAsync(CancellationToken cancellationToken)
+    {
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(Interval);
+        try
+        {
+            await _labelled.Reader.WaitToReadAsync(limit.Token);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            // Time to look for another champion.
+        }
+        while (_labelled.Reader.TryRead(out _))
+        {
+            _waiting++;
+        }
+    }
+
+    // Feeds audits that are new to the monitors of their tasks; true when one of them alarms.
+    private bool Watch(TrafficStore store, string champion)
+    {
+        bool alarm = false;
+        foreach (LabelledSample sample in store.Samples(null, champion, 512).Reverse())
+        {
+            if (!sample.Audited || !_watched.Add(sample.RequestId))
+            {
+                continue;
+            }
+            _watchedOrder.Enqueue(sample.RequestId);
+            if (_watchedOrder.Count > 4096)
+            {
+                _watched.Remove(_watchedOrder.Dequeue());
+            }
+            if (_boosted > 0 && --_boosted == 0)
+            {
+                hub.Router.AuditShare = hub.Options.Audit;
+            }
+            Calibration? calibration = hub.Router.CalibrationFor(sample.Task, sample.Adapter, sample.Features.Early);
+            if (calibration is null || sample.Sequence <= calibration.NewestSequence || calibration.LossOf(sample) is not { } loss)
+            {
+                continue;
+            }
+            if (!_monitors.TryGetValue(sample.Task, out RiskMonitor? monitor))
+            {
+                double target = calibration.TargetRisk ?? hub.Options.TargetRisk;
+                monitor = _monitors[sample.Task] = new RiskMonitor(RiskMonitor.BoundFor(target, calibration.Side(sample.Features.Early).ThresholdSamples));
+            }
+            if (monitor.Add(sample.Sequence, loss))
+            {
+                alarm = true;
+                _since[sample.Task] = monitor.ChangedAt ?? sample.Sequence;
+                Boost();
+                LogDrift(_logger, sample.Task, _since[sample.Task]);
+            }
+        }
+        return alarm;
+    }
+
+    private void Boost()
+    {
+        _boosted = BoostedAudits;
+        hub.Router.AuditShare = Math.Max(hub.Options.Audit, Math.Min(MostAudits, hub.Options.Audit * AuditBoost));
+    }
+
+    private async Task FitAsync(TrafficStore store, string champion, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<LabelledSample> stored = store.Samples(null, null, MostSamples);
+        // A request that the adapter has answered itself by now is no longer a replay.
+        HashSet<string> own = [.. stored.Where(s => s.Adapter == champion).Select(static s => s.RequestId)];
+        List<LabelledSample> samples = [.. stored, .. _replayed.Where(s => s.Adapter == champion && !own.Contains(s.RequestId))];
+        Calibrator calibrator = new(hub.CalibrationOptions);
+        foreach (Calibration calibration in calibrator.Fit(samples, champion, _since))
+        {
+            long id = await store.SaveCalibrationAsync(calibration.Task, champion, calibration.ToJson(), cancellationToken);
+            hub.Router.Update(calibration with { Id = id });
+            hub.Metrics.Calibrated(calibration.Task);
+            // It watches over the threshold that is in force; a new one begins without evidence against it.
+            _monitors.Remove(calibration.Task);
+        }
+        _fitted = samples.Count;
+        _waiting = 0;
+        LogFitted(_logger, samples.Count, champion);
+    }
+
+    private async Task SwapAsync(TrafficStore store, ServedModel model, string adapter, CancellationToken cancellationToken)
+    {
+        await store.FlushAsync(cancellationToken);
+        Boost();
+        _monitors.Clear();
+        _replayed.RemoveAll(s => s.Adapter == adapter);
+        foreach (string task in store.Tasks())
+        {
+            if (hub.Tasks.Find(task) is not { } definition || definition.Measure == AgreementMeasure.Judge)
+            {
+                // Judging costs money, and nobody has said that a swap may.
+                continue;
+            }
+            foreach (string id in store.RecentLabelled(task, MostReplayed))
+            {
+                if (await ReplayAsync(store, model, definition, id, adapter, cancellationToken) is { } sample)
+                {
+                    _replayed.Add(sample);
+                }
+            }
+        }
+        hub.Novelty.Replace(store.LearnedEmbeddings(hub.Novelty.Capacity));
+        LogReplayed(_logger, _replayed.Count(s => s.Adapter == adapter), adapter);
+        await FitAsync(store, adapter, cancellationToken);
+    }
+
+    // What the new adapter answers to a labelled request, and whether that is right. null when it can't be told.
+    private async Task<LabelledSample?> ReplayAsync(TrafficStore store, ServedModel model, TaskDefinition task, string id, string adapter, CancellationToken cancellationToken)
+    {
+        if (store.Find(id) is not { Erased: false, Request: { Prompt: { } prompt, Kind: RequestKind.Chat } request } stored
+            || stored.Labels.LastOrDefault(static l => l.Answer is not null)?.Answer is not { } truth)
+        {
+            return null;
+        }
+        try
+        {
+            // Requests of clients go first.
+            while (model.Engine.Statistics.Queued > 0)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(200), hub.Time, cancellationToken);
+            }
+            bool early = request.Decision.Features?.Early ?? false;
+            ChatRequest chat = RequestText.Read(prompt);
+            PreparedChat prepared = model.Prompts.Prepare(chat.ToPrompt());
+            using RunningAnswer answer = model.Engine.Generate(
+                prepared.ToRequest() with
+                {
+                    Adapter = adapter,
+                    Sampling = chat.Sampling,
+                    Stop = chat.Stop,
+                    MaxTokens = Math.Min(chat.MaxTokens ?? MostReplayTokens, MostReplayTokens),
+                    EarlyTokens = early ? hub.Options.HoldBack : 0,
+                },
+                cancellationToken);
+            System.Text.StringBuilder text = new();
+            await foreach (GenerationChunk chunk in answer.ReadAllAsync(cancellationToken))
+            {
+                text.Append(chunk.Text);
+            }
+            GenerationResult result = await answer.Completion.WaitAsync(cancellationToken);
+            (string said, List<ToolCall> calls) = ChatCompletions.Split(text.ToString(), prepared.NewReader());
+            double agreement = Agreement.Score(task.Measure, RequestText.OfAnswer(said, calls), truth, hub.Embedder.Embed);
+            float novelty = request.Embedding.Length > 0 ? hub.Novelty.Distance(request.Embedding.Span) : 1;
+            Confidence seen = early ? await answer.Early : result.Confidence;
+            return new LabelledSample(
+                stored.Sequence,
+                id,
+                task.Name,
+                adapter,
+                RoutingFeatures.Of(seen, result.PromptTokens, novelty, result.FinishReason == FinishReason.Length, early),
+                task.Passes(agreement),
+                request.Decision.Audited,
+                request.Decision.AuditProbability);
+        }
+        catch (Exception e) when (e is EngineException or ApiException or Core.Redaction.RedactionException)
+        {
+            // One request that this model can't answer any more says nothing of the others.
+            return null;
+        }
+    }
+
+    [LoggerMessage(1421, LogLevel.Information, "Calibrated on {Samples} labelled answers for the adapter '{Adapter}'")]
+    private static partial void LogFitted(ILogger logger, int samples, string adapter);
+
+    [LoggerMessage(1422, LogLevel.Warning, "More local answers of task '{Task}' go wrong than is in order, since request number {Sequence}: calibrating on what came after, with more audits for a while")]
+    private static partial void LogDrift(ILogger logger, string task, long sequence);
+
+    [LoggerMessage(1423, LogLevel.Information, "Asked the new adapter '{Adapter}' for {Samples} labelled requests again")]
+    private static partial void LogReplayed(ILogger logger, int samples, string adapter);
+
+    [LoggerMessage(1424, LogLevel.Warning, "The stored calibration of task '{Task}' is left out: {Reason}")]
+    private static partial void LogUnreadable(ILogger logger, string task, string reason);
+
+    [LoggerMessage(1425, LogLevel.Warning, "Calibration is postponed: {Reason}")]
+    private static partial void LogPostponed(ILogger logger, string reason);
+}

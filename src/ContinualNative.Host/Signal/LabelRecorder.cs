@@ -1,0 +1,102 @@
+using ContinualNative.Core.Economics;
+using ContinualNative.Core.Teaching;
+using ContinualNative.Core.Traffic;
+using ContinualNative.Host.Frontier;
+using ContinualNative.Host.OpenAi;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Signal;
+
+/// <summary>Turns a frontier's answer into a stored label: how far the local answer agrees with it, by the task's measure.</summary>
+internal sealed class LabelRecorder(SignalHub hub)
+{
+    /// <summary>Stores a label. Tasks that are judged by a prompt ask the frontier once more, off the request's path; their label is stored afterwards.</summary>
+    /// <param name="requestId">The request.</param>
+    /// <param name="task">Its task.</param>
+    /// <param name="request">The request, for judges; null: none.</param>
+    /// <param name="local">The local answer as it is stored; null: none.</param>
+    /// <param name="teacher">The frontier's, in the same form.</param>
+    /// <param name="answer">Its figures.</param>
+    /// <param name="reason">Why it was asked.</param>
+    public async Task RecordAsync(string requestId, TaskDefinition task, ChatRequest? request, string? local, string teacher, FrontierAnswer answer, LabelReason reason)
+    {
+        TeacherLabel label = new()
+        {
+            RequestId = requestId,
+            At = hub.Time.GetUtcNow(),
+            Endpoint = answer.Endpoint,
+            Teacher = answer.Model,
+            Reason = reason,
+            Answer = hub.KeepsTexts ? teacher : null,
+            Measure = Agreement.NameOf(task.Measure),
+            LogProbs = answer.LogProbs,
+            PromptTokens = answer.PromptTokens,
+            CachedTokens = answer.CachedTokens,
+            CompletionTokens = answer.CompletionTokens,
+            Cost = answer.Cost,
+            Latency = answer.Latency,
+            TrainingAllowed = answer.TrainingAllowed,
+        };
+        if (local is not null && task.Measure == AgreementMeasure.Judge)
+        {
+            hub.Track(() => JudgeAsync(label, task, request, local, teacher));
+            return;
+        }
+        await StoreAsync(label, task, local is null ? null : Agreement.Score(task.Measure, local, teacher, hub.Embedder.Embed));
+    }
+
+    private async Task JudgeAsync(TeacherLabel label, TaskDefinition task, ChatRequest? request, string local, string teacher)
+    {
+        double? verdict = null;
+        try
+        {
+            string question = request?.Messages.FindLast(static m => m.Role == "user")?.Content ?? "";
+            FrontierAnswer judged = await hub.Frontier.CompleteAsync(
+                new FrontierRequest { Messages = JudgePrompt.Build(task.JudgePrompt, question, teacher, local), Temperature = 0, MaxTokens = 256, Reference = label.RequestId },
+                FrontierPurpose.Teaching,
+                CancellationToken.None);
+            verdict = JudgePrompt.Parse(judged.Text);
+            hub.Metrics.Judged(verdict is not null);
+            if (hub.Store is { } store)
+            {
+                await store.RecordAsync(new LedgerEntry
+                {
+                    At = hub.Time.GetUtcNow(),
+                    Kind = LedgerKind.Teaching,
+                    Amount = judged.Cost,
+                    RequestId = label.RequestId,
+                    Endpoint = judged.Endpoint,
+                    Task = task.Name,
+                    PromptTokens = judged.PromptTokens,
+                    CachedTokens = judged.CachedTokens,
+                    CompletionTokens = judged.CompletionTokens,
+                });
+            }
+        }
+        catch (FrontierException e)
+        {
+            // The answer itself is paid for and kept; only whether the local one agrees stays unknown.
+            hub.Metrics.FrontierFailed(e.Kind);
+        }
+        await StoreAsync(label, task, verdict);
+    }
+
+    private async Task StoreAsync(TeacherLabel label, TaskDefinition task, double? agreement)
+    {
+        hub.Metrics.Labelled(task.Name, label.Reason, agreement is { } a ? task.Passes(a) : null);
+        if (hub.Store is not { } store)
+        {
+            return;
+        }
+        try
+        {
+            await store.RecordAsync(label with { Agreement = agreement, Correct = agreement is { } score ? task.Passes(score) : null });
+        }
+        catch (StoreException)
+        {
+            // Counted by the store.
+            return;
+        }
+        hub.Labelled(task.Name);
+    }
+}

@@ -1,0 +1,239 @@
+using System.Collections.Concurrent;
+using System.Text.Json;
+using ContinualNative.Core.Access;
+using ContinualNative.Core.Adapters;
+using ContinualNative.Core.Economics;
+using ContinualNative.Core.Redaction;
+using ContinualNative.Core.Routing;
+using ContinualNative.Core.Traffic;
+using ContinualNative.Engine.Generation;
+using ContinualNative.Host.Access;
+using ContinualNative.Host.Frontier;
+using ContinualNative.Host.Http;
+using ContinualNative.Host.OpenAi;
+using ContinualNative.Host.Serving;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Signal;
+
+/// <summary>
+/// What makes training signal and savings out of traffic: the store, the router with its calibrations, the frontier, redaction and tasks. One for a server.
+/// Thread-safe.
+/// </summary>
+internal sealed partial class SignalHub : IAsyncDisposable
+{
+    private readonly ConcurrentDictionary<Task, byte> _background = new();
+    private readonly RecentSessions _sessions;
+    private readonly ILogger _logger;
+    private volatile bool _stopping;
+
+    public SignalHub(ServeOptions options, SignalParts parts, ServerMetrics metrics, ILoggerFactory loggers, TimeProvider time)
+    {
+        Options = options;
+        Time = time;
+        Store = parts.Store;
+        Frontier = parts.Frontier;
+        Redaction = parts.Redaction;
+        Redactor = parts.Redactor;
+        Tasks = parts.Tasks;
+        Router = parts.Router;
+        Embedder = parts.Embedder;
+        Novelty = parts.Novelty;
+        CalibrationOptions = parts.Calibration;
+        Clock = new ServingClock(time);
+        _logger = loggers.CreateLogger("ContinualNative.Signal");
+        _sessions = new RecentSessions(4096, TimeSpan.FromHours(1), time);
+        Metrics = new SignalMetrics(metrics.Registry, this);
+        Labels = new LabelRecorder(this);
+    }
+
+    public ServeOptions Options { get; }
+
+    public TimeProvider Time { get; }
+
+    /// <summary>null when nothing is recorded.</summary>
+    public TrafficStore? Store { get; }
+
+    public FrontierClient Frontier { get; }
+
+    public RedactionOptions Redaction { get; }
+
+    public Redactor Redactor { get; }
+
+    public TaskResolver Tasks { get; }
+
+    public Router Router { get; }
+
+    public PromptEmbedder Embedder { get; }
+
+    public NoveltyIndex Novelty { get; }
+
+    public CalibrationOptions CalibrationOptions { get; }
+
+    public ServingClock Clock { get; }
+
+    public SignalMetrics Metrics { get; }
+
+    public LabelRecorder Labels { get; }
+
+    /// <summary>Requests that have been answered and are not in the store yet, by id.</summary>
+    public ConcurrentDictionary<string, Task> Pending { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Whether texts are stored.</summary>
+    public bool KeepsTexts => Store is not null && Options.Record == RecordMode.Full;
+
+    public bool IsStopping => _stopping;
+
+    /// <summary>Set by the teacher: there is something new to ask.</summary>
+    public Action AuditWaits { get; set; } = static () => { };
+
+    /// <summary>Set by the calibration service: a label of a task has been stored.</summary>
+    public Action<string> Labelled { get; set; } = static _ => { };
+
+    /// <summary>A chat request or a plain completion begins. Dispose what this returns when it has been answered.</summary>
+    public RequestRoute Begin(HttpContext http, ServedModel model, GenerationFields request, ModelAddress address, JsonElement body)
+    {
+        ApiKeyRecord? key = KeyGate.KeyOf(http);
+        ChatRequest? chat = request as ChatRequest;
+        if (request.Route == RoutePreference.Frontier)
+        {
+            CheckFrontier(chat);
+        }
+        RequestRoute route = new(this, model, request, new RequestOrigin
+        {
+            RequestId = RequestIds.Of(http),
+            KeyId = key?.Id,
+            Task = Tasks.Resolve(key?.Id, request.Task, SystemPromptOf(chat)),
+            Adapter = address.Adapter ?? model.Engine.Adapters.Champion ?? ModelAddress.Base,
+            // Whoever names an adapter has chosen who answers.
+            Preference = address.Adapter is null ? request.Route : RoutePreference.Local,
+            KeyPreference = key?.Route ?? RoutePreference.Auto,
+            KeyMaxEscalation = key?.MaxEscalation,
+            Portable = chat is not null && FrontierRequests.IsPortable(chat),
+            PromptText = PromptTextOf(request),
+        }, body);
+        return route;
+    }
+
+    /// <summary>Queues a request's record. A store that fails is no reason to fail a request: what can't be kept is counted.</summary>
+    public async Task RecordAsync(RequestRecord record)
+    {
+        if (Store is not { } store)
+        {
+            return;
+        }
+        try
+        {
+            await store.RecordAsync(record);
+        }
+        catch (StoreException e)
+        {
+            NotRecorded(_logger, e.Error, e.Message);
+        }
+    }
+
+    /// <summary>Remembers for a while, in memory only, which values the placeholders of a request stand for, so that a correction gets the same ones.</summary>
+    public void Remember(string requestId, RedactionSession session)
+    {
+        if (session.Count > 0)
+        {
+            _sessions.Add(requestId, session);
+        }
+    }
+
+    /// <summary>Redacts what is reported of a request later.</summary>
+    public string? RedactLater(string requestId, string? text) =>
+        text is null || !Redaction.ForStorage ? text : (_sessions.Find(requestId) ?? Redactor.NewSession()).Redact(text);
+
+    /// <summary>Runs something that no client waits for; a stopping server does.</summary>
+    public void Track(Func<Task> work)
+    {
+        Task task = Task.Run(async () =>
+        {
+            try
+            {
+                await work();
+            }
+            catch (OperationCanceledException)
+            {
+                // The server stops.
+            }
+            catch (Exception e)
+            {
+                BackgroundFailed(_logger, e);
+            }
+        });
+        _background[task] = 0;
+        task.ContinueWith(t => _background.TryRemove(t, out _), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+    }
+
+    public void RedactionFailed(RedactionException failure)
+    {
+        Metrics.RedactionFailed(failure.Kind);
+        LogRedactionFailed(_logger, failure.Message);
+    }
+
+    public void FrontierFailed(FrontierException failure)
+    {
+        Metrics.FrontierFailed(failure.Kind);
+        LogFrontierFailed(_logger, failure.Kind, failure.Message);
+    }
+
+    public void OutcomeStored(OutcomeKind kind)
+    {
+        if (kind is OutcomeKind.Rejected or OutcomeKind.Corrected)
+        {
+            AuditWaits();
+        }
+    }
+
+    /// <summary>Waits for what runs in the background, then closes the store.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _stopping = true;
+        await Task.WhenAny(Task.WhenAll(_background.Keys), Task.Delay(TimeSpan.FromSeconds(10)));
+        if (Store is not null)
+        {
+            await Store.DisposeAsync();
+        }
+        Frontier.Dispose();
+    }
+
+    private void CheckFrontier(ChatRequest? chat)
+    {
+        if (!Frontier.IsConfigured)
+        {
+            throw ApiException.WrongValue("route", "Invalid 'route': this server has no frontier model configured; use 'local' or 'auto'.");
+        }
+        if (chat is null)
+        {
+            throw ApiException.WrongValue("route", "Invalid 'route': frontier models answer chats only; use /v1/chat/completions, or 'local'.");
+        }
+        if (!FrontierRequests.IsPortable(chat))
+        {
+            throw ApiException.WrongValue("route", "Invalid 'route': a frontier model can't honour all fields of this request. It takes one choice, no 'grammar', 'logit_bias', 'top_k', 'min_p', 'repeat_penalty' or 'ignore_eos', no streamed log-probabilities, and no '|' or line break in 'guided_choice'.");
+        }
+    }
+
+    private static string? SystemPromptOf(ChatRequest? chat) =>
+        chat?.Messages.Find(static m => m.Role is "system" or "developer")?.Content;
+
+    private static string PromptTextOf(GenerationFields request) => request switch
+    {
+        ChatRequest chat => chat.Messages.FindLast(static m => m.Role == "user")?.Content ?? chat.Messages[^1].Content ?? "",
+        CompletionRequest { Prompts: [{ Text: { } text }, ..] } => text,
+        _ => "",
+    };
+
+    [LoggerMessage(1401, LogLevel.Warning, "A request could not be recorded ({Error}): {Reason}")]
+    private static partial void NotRecorded(ILogger logger, StoreError error, string reason);
+
+    [LoggerMessage(1402, LogLevel.Error, "Work in the background failed")]
+    private static partial void BackgroundFailed(ILogger logger, Exception failure);
+
+    [LoggerMessage(1403, LogLevel.Warning, "{Reason}")]
+    private static partial void LogRedactionFailed(ILogger logger, string reason);
+
+    [LoggerMessage(1404, LogLevel.Warning, "No frontier answer ({Kind}), the local one was sent: {Reason}")]
+    private static partial void LogFrontierFailed(ILogger logger, FrontierErrorKind kind, string reason);
+}

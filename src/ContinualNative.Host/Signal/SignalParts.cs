@@ -1,0 +1,155 @@
+using System.Collections.ObjectModel;
+using System.Security.Cryptography;
+using ContinualNative.Core;
+using ContinualNative.Core.Economics;
+using ContinualNative.Core.Redaction;
+using ContinualNative.Core.Routing;
+using ContinualNative.Core.Traffic;
+using ContinualNative.Host.Frontier;
+using ContinualNative.Host.Serving;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Signal;
+
+/// <summary>What a <see cref="SignalHub"/> is made of, built from the settings.</summary>
+internal sealed record SignalParts
+{
+    private const string DatabaseName = "traffic.db";
+
+    public required TrafficStore? Store { get; init; }
+
+    public required FrontierClient Frontier { get; init; }
+
+    public required RedactionOptions Redaction { get; init; }
+
+    public required Redactor Redactor { get; init; }
+
+    public required TaskResolver Tasks { get; init; }
+
+    public required Router Router { get; init; }
+
+    public required CalibrationOptions Calibration { get; init; }
+
+    public PromptEmbedder Embedder { get; } = new();
+
+    public NoveltyIndex Novelty { get; } = new();
+
+    /// <summary>The database of a data folder.</summary>
+    public static string DatabaseOf(string data) => Path.Combine(data, DatabaseName);
+
+    /// <summary>Builds all of it; throws <see cref="SettingException"/> for a wrong setting and <see cref="StoreException"/> when the store can't be opened.</summary>
+    public static SignalParts Build(ServeOptions options, ILoggerFactory loggers, TimeProvider time)
+    {
+        PolicyFile policy = options.Policy is { } file ? PolicyFile.Read(file) : PolicyFile.Empty;
+        RedactionOptions redaction = options.NoRedaction ? policy.Redaction with { ForStorage = false, ForFrontier = false } : policy.Redaction;
+        FrontierOptions frontier = FrontierOf(options, policy);
+        frontier.Validate();
+        Dictionary<string, double> targets = policy.Tasks.Where(static t => t.TargetRisk is not null).ToDictionary(static t => t.Name, static t => t.TargetRisk!.Value, StringComparer.Ordinal);
+        Redactor redactor;
+        TaskResolver tasks;
+        Router router;
+        CalibrationOptions calibration;
+        try
+        {
+            redactor = new Redactor(redaction, []);
+            tasks = new TaskResolver(policy.Tasks, new TaskResolverOptions());
+            // Decision: an audit sample that nobody can foretell from a request's id, and so nobody can dodge; what was drawn stands in the store.
+            ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+            ReadOnlyDictionary<string, double> taskTargets = new(targets);
+            router = new Router(new RouterOptions
+            {
+                TargetRisk = options.TargetRisk,
+                TaskTargetRisk = taskTargets,
+                MaxEscalation = options.MaxEscalation,
+                AuditShare = options.Audit,
+                Uncalibrated = options.Uncalibrated,
+                Seed = seed,
+            });
+            calibration = new CalibrationOptions { TargetRisk = options.TargetRisk, TaskTargetRisk = taskTargets, Seed = seed };
+            calibration.Validate();
+        }
+        catch (PolicyOptionException e)
+        {
+            throw new SettingException(e.Key, e.Reason, $"{options.Policy}: {e.Key}");
+        }
+        catch (ArgumentException e)
+        {
+            throw new SettingException("policy", e.Message.TrimEnd('.'), options.Policy ?? "routing");
+        }
+        TrafficStore? store = options.Record == RecordMode.Off ? null : TrafficStore.Open(StoreOf(options), loggers.CreateLogger("ContinualNative.Storage"), time);
+        SpendMeter meter = new(
+            options.SpendPerDay is { } spend ? Money.FromDollars(spend) : null,
+            // Audits are taught too: a budget for teaching must leave them room, and its planner keeps to it; this meter is the hard end for all of it.
+            null,
+            time);
+        DateOnly today = DateOnly.FromDateTime(time.GetUtcNow().UtcDateTime);
+        if (store is not null)
+        {
+            meter.Prime(FrontierPurpose.Escalation.Kind(), today, store.Spent(LedgerKind.Escalation, today));
+            meter.Prime(FrontierPurpose.Teaching.Kind(), today, store.Spent(LedgerKind.Teaching, today));
+        }
+        return new SignalParts
+        {
+            Store = store,
+            Frontier = new FrontierClient(frontier, meter, loggers, time),
+            Redaction = redaction,
+            Redactor = redactor,
+            Tasks = tasks,
+            Router = router,
+            Calibration = calibration,
+        };
+    }
+
+    /// <summary>How the store of these settings is opened; throws <see cref="SettingException"/> when its key is not there or is none.</summary>
+    public static StoreOptions StoreOf(ServeOptions options) => new()
+    {
+        Path = DatabaseOf(options.Data),
+        KeepFor = options.KeepDays > 0 ? TimeSpan.FromDays(options.KeepDays) : null,
+        KeepBytes = options.KeepBytes > 0 ? options.KeepBytes : null,
+        Cipher = CipherOf(options.StoreKeyEnv),
+    };
+
+    /// <summary>The cipher whose key an environment variable holds; null for no variable.</summary>
+    public static ITextCipher? CipherOf(string? variable)
+    {
+        if (variable is null)
+        {
+            return null;
+        }
+        const string Form = "it must be 64 hexadecimal digits; 'openssl rand -hex 32' makes such a key";
+        string? text = Environment.GetEnvironmentVariable(variable);
+        if (string.IsNullOrWhiteSpace(text))
+        {
+            throw new SettingException("store-key-env", $"the environment variable '{variable}' is not set; {Form}");
+        }
+        try
+        {
+            byte[] key = Convert.FromHexString(text.Trim());
+            return key.Length == 32 ? new AesGcmTextCipher(key) : throw new SettingException("store-key-env", $"the key in '{variable}' has {key.Length} bytes; {Form}");
+        }
+        catch (FormatException)
+        {
+            throw new SettingException("store-key-env", $"the key in '{variable}' is not hexadecimal; {Form}");
+        }
+    }
+
+    private static FrontierOptions FrontierOf(ServeOptions options, PolicyFile policy)
+    {
+        List<FrontierEndpointOptions> endpoints = [];
+        if (options is { FrontierUrl: { } url, FrontierModel: { } model })
+        {
+            endpoints.Add(new FrontierEndpointOptions
+            {
+                Name = "frontier",
+                Url = url,
+                Model = model,
+                KeyEnv = options.FrontierKeyEnv,
+                Prices = new TokenPrices(options.FrontierPriceIn, options.FrontierPriceCached ?? options.FrontierPriceIn, options.FrontierPriceOut),
+                TrainingAllowed = options.FrontierTrainingAllowed,
+                Timeout = options.FrontierTimeout,
+            });
+        }
+        endpoints.AddRange(policy.Frontiers);
+        return new FrontierOptions { Endpoints = endpoints, EscalationPerDay = options.SpendPerDay };
+    }
+}
