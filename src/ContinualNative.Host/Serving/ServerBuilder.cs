@@ -47,7 +47,14 @@ internal static partial class ServerBuilder
         builder.Services.AddSingleton<ServerState>();
         builder.Services.AddSingleton<ServerMetrics>();
         builder.Services.AddSingleton<KeyGate>();
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(static services => SignalParts.Build(
+            services.GetRequiredService<ServeOptions>(), services.GetRequiredService<ILoggerFactory>(), services.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton<SignalHub>();
         builder.Services.AddHostedService<ModelLoader>();
+        builder.Services.AddHostedService<CalibrationService>();
+        builder.Services.AddHostedService<TeacherService>();
+        builder.Services.AddHostedService<RetentionService>();
         if (ownsProcess)
         {
             builder.Services.AddSingleton<IHostLifetime, SignalLifetime>();
@@ -57,6 +64,16 @@ internal static partial class ServerBuilder
             builder.Services.AddSingleton<IHostLifetime, EmbeddedLifetime>();
         }
         WebApplication app = builder.Build();
+        try
+        {
+            // Made here and not by the first request: a wrong setting or a store that can't be opened ends the start.
+            app.Services.GetRequiredService<SignalHub>();
+        }
+        catch
+        {
+            ((IDisposable)app).Dispose();
+            throw;
+        }
         ApiKeyStore keys = app.Services.GetRequiredService<ApiKeyStore>();
         keys.ReloadFailed = e => KeysNotReloaded(app.Logger, e.Message);
         if (options.KeysInForce && keys.IsEmpty)
@@ -68,6 +85,7 @@ internal static partial class ServerBuilder
         KeyGate gate = app.Services.GetRequiredService<KeyGate>();
         app.Use(next => http => gate.InvokeAsync(http, next));
         app.MapOpenAi();
+        app.MapFeedback();
         app.MapAdapters();
         app.MapHealth();
         return app;
