@@ -109,7 +109,7 @@ public sealed class TeachingPlannerTests
         Assert.Empty(planner.Plan([cheap, dear], budget));
         Assert.Equal([1, 0], Sequences(planner.Plan([cheap, dear], budget with { Now = Midnight.AddHours(1.01) })));
         Assert.Equal([0], Sequences(planner.Plan([cheap, dear with { EstimatedCost = new Money(110) }], budget)));
-        Assert.Equal([1, 0], Sequences(planner.Plan([cheap, dear with { EstimatedCost = new Money(110) }], budget with { Now = Midnight.AddHours(1.2) })));
+        Assert.Equal([1, 0], Sequences(planner.Plan([cheap, dear with { EstimatedCost = new Money(110) }], budget with { Now = Midnight.AddHours(1.21) })));
     }
 
     [Fact]
