@@ -62,6 +62,13 @@ internal sealed class ContinualProcess : IDisposable
         kill.WaitForExit();
     }
 
+    /// <summary>Ends it in the middle of whatever it does (SIGKILL).</summary>
+    public void Kill()
+    {
+        _process.Kill(entireProcessTree: true);
+        _process.WaitForExit();
+    }
+
     public async Task<int> ExitAsync()
     {
         await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken);

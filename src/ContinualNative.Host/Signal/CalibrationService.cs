@@ -21,6 +21,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 {
     private const int MostSamples = 20_000;
     private const int MostReplayed = 200;
+    private const int MostWatched = 512;
     private const int MostReplayTokens = 256;
 
     // New labels that are worth a new fit: few while there are few, then a share of what there is.
@@ -36,8 +37,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 
     private readonly Channel<string> _labelled = Channel.CreateBounded<string>(new BoundedChannelOptions(4096) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true });
     private readonly ILogger _logger = loggers.CreateLogger("ContinualNative.Calibration");
-    private readonly Dictionary<string, RiskMonitor> _monitors = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, long> _since = new(StringComparer.Ordinal);
+    private readonly RecalibrationTrigger _trigger = new();
     private readonly HashSet<string> _watched = new(StringComparer.Ordinal);
     private readonly Queue<string> _watchedOrder = new();
     private readonly List<LabelledSample> _replayed = [];
@@ -78,8 +78,8 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
                 else if (_waiting > 0)
                 {
                     await store.FlushAsync(stoppingToken);
-                    bool alarm = Watch(store, champion);
-                    if (alarm || _waiting >= Math.Clamp(_fitted / 20, LeastNew, MostNew))
+                    Recalibration call = Watch(store, champion);
+                    if (call == Recalibration.Drift || _waiting >= (call == Recalibration.Due ? LeastNew : Math.Clamp(_fitted / 20, LeastNew, MostNew)))
                     {
                         await FitAsync(store, champion, stoppingToken);
                     }
@@ -134,18 +134,18 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         }
     }
 
-    // Feeds audits that are new to the monitors of their tasks; true when one of them alarms.
-    private bool Watch(TrafficStore store, string champion)
+    // Feeds the audits that are new; gives the most urgent of what they call for.
+    private Recalibration Watch(TrafficStore store, string champion)
     {
-        bool alarm = false;
-        foreach (LabelledSample sample in store.Samples(null, champion, 512).Reverse())
+        Recalibration call = Recalibration.None;
+        foreach (LabelledSample sample in store.Samples(null, champion, MostWatched).Reverse())
         {
             if (!sample.Audited || !_watched.Add(sample.RequestId))
             {
                 continue;
             }
             _watchedOrder.Enqueue(sample.RequestId);
-            if (_watchedOrder.Count > 4096)
+            if (_watchedOrder.Count > 8 * MostWatched)
             {
                 _watched.Remove(_watchedOrder.Dequeue());
             }
@@ -153,25 +153,19 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             {
                 hub.Router.AuditShare = hub.Options.Audit;
             }
-            Calibration? calibration = hub.Router.CalibrationFor(sample.Task, sample.Adapter, sample.Features.Early);
-            if (calibration is null || sample.Sequence <= calibration.NewestSequence || calibration.LossOf(sample) is not { } loss)
+            switch (_trigger.Add(sample, hub.Router.CalibrationFor(sample.Task, sample.Adapter, sample.Features.Early)))
             {
-                continue;
-            }
-            if (!_monitors.TryGetValue(sample.Task, out RiskMonitor? monitor))
-            {
-                double target = calibration.TargetRisk ?? hub.Options.TargetRisk;
-                monitor = _monitors[sample.Task] = new RiskMonitor(RiskMonitor.BoundFor(target, calibration.Side(sample.Features.Early).ThresholdSamples));
-            }
-            if (monitor.Add(sample.Sequence, loss))
-            {
-                alarm = true;
-                _since[sample.Task] = monitor.ChangedAt ?? sample.Sequence;
-                Boost();
-                LogDrift(_logger, sample.Task, _since[sample.Task]);
+                case Recalibration.Drift:
+                    call = Recalibration.Drift;
+                    Boost();
+                    LogDrift(_logger, sample.Task, _trigger.Since[sample.Task]);
+                    break;
+                case Recalibration.Due when call == Recalibration.None:
+                    call = Recalibration.Due;
+                    break;
             }
         }
-        return alarm;
+        return call;
     }
 
     private void Boost()
@@ -187,13 +181,11 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         HashSet<string> own = [.. stored.Where(s => s.Adapter == champion).Select(static s => s.RequestId)];
         List<LabelledSample> samples = [.. stored, .. _replayed.Where(s => s.Adapter == champion && !own.Contains(s.RequestId))];
         Calibrator calibrator = new(hub.CalibrationOptions);
-        foreach (Calibration calibration in calibrator.Fit(samples, champion, _since))
+        foreach (Calibration calibration in calibrator.Fit(samples, champion, _trigger.Since))
         {
             long id = await store.SaveCalibrationAsync(calibration.Task, champion, calibration.ToJson(), cancellationToken);
             hub.Router.Update(calibration with { Id = id });
             hub.Metrics.Calibrated(calibration.Task);
-            // It watches over the threshold that is in force; a new one begins without evidence against it.
-            _monitors.Remove(calibration.Task);
         }
         _fitted = samples.Count;
         _waiting = 0;
@@ -204,7 +196,6 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
     {
         await store.FlushAsync(cancellationToken);
         Boost();
-        _monitors.Clear();
         _replayed.RemoveAll(s => s.Adapter == adapter);
         foreach (string task in store.Tasks())
         {

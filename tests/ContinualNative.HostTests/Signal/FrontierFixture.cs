@@ -124,7 +124,14 @@ internal static class SignalCalls
             {
                 await pending.WaitAsync(TimeSpan.FromSeconds(60), Cancelled);
             }
-            await store.FlushAsync(Cancelled);
+            try
+            {
+                await store.FlushAsync(Cancelled);
+            }
+            catch (StoreException)
+            {
+                // A store that can't be written at the moment says so; it tries again by itself.
+            }
             StoredRequest? found = store.Find(id);
             if (found is not null && (until is null || until(found)))
             {

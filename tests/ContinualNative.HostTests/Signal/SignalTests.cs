@@ -84,10 +84,7 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
         {
             await server.AskAsync($"Question number {i}?");
         }
-        for (int i = 0; i < 300 && server.Signal.Store!.Calibrations().Count == 0; i++)
-        {
-            await Task.Delay(100, Cancelled);
-        }
+        await UntilAsync(() => server.Signal.Store!.Calibrations().Count > 0);
         Assert.NotEmpty(server.Signal.Store!.Calibrations());
         Reply reply = await server.AskAsync("Question number 50?");
         // All its answers were wrong: it goes up, now by judgement.
@@ -95,6 +92,25 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
         StoredRequest stored = await server.StoredAsync(reply.RequestId);
         Assert.True(stored.Request.Decision.PCorrect < stored.Request.Decision.Threshold);
         Assert.True(stored.Request.Decision.Calibration > 0);
+    }
+
+    [Fact]
+    public async Task A_new_champion_is_asked_labelled_requests_again_and_calibrated_by_its_own_answers()
+    {
+        await using ContinualServer server = await fixture.StartAsync("--audit", "1", "--target-risk", "0.2");
+        for (int i = 0; i < 40; i++)
+        {
+            await server.AskAsync($"Question number {i}?");
+        }
+        await UntilAsync(() => server.Signal.Router.CalibrationFor("default", "base", early: false) is not null);
+        Assert.Equal("base", server.Signal.Router.CalibrationFor("default", "a1", early: false)!.Adapter);
+        Reply loaded = await server.PostAsync("/admin/adapters", $$"""{"id":"a1","path":{{System.Text.Json.JsonSerializer.Serialize(fixture.Files.Adapter)}}}""");
+        Assert.Equal(201, loaded.Status);
+        Assert.Equal(200, (await server.PostAsync("/admin/adapters/a1/promote", "{}")).Status);
+        // No request has been answered by it yet: what it is calibrated by are replays.
+        await UntilAsync(() => server.Signal.Router.CalibrationFor("default", "a1", early: false)?.Adapter == "a1");
+        Assert.True(server.Signal.Router.CalibrationFor("default", "a1", early: false)!.Whole.FitSamples >= 40);
+        Assert.Empty(server.Signal.Store!.Samples(null, "a1", 10));
     }
 
     [Fact]
@@ -211,6 +227,15 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
         {
             using StringContent release = new("""{"name":"sim-1"}""", Encoding.UTF8, "application/json");
             using HttpResponseMessage reset = await fixture.Control.PostAsync("/sim/release", release, Cancelled);
+        }
+    }
+
+    private static async Task UntilAsync(Func<bool> holds)
+    {
+        for (int i = 0; !holds(); i++)
+        {
+            Assert.True(i < 600, "What was awaited did not happen.");
+            await Task.Delay(100, Cancelled);
         }
     }
 
