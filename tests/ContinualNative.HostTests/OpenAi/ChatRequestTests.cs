@@ -86,7 +86,7 @@ public sealed class ChatRequestTests
     [InlineData("\"prediction\":{}", "unsupported_parameter", "prediction")]
     [InlineData("\"functions\":[]", "unsupported_parameter", "functions")]
     [InlineData("\"modalities\":[\"audio\"]", "unsupported_parameter", "modalities")]
-    [InlineData("\"route\":\"frontier\"", "invalid_value", "route")]
+    [InlineData("\"route\":\"upwards\"", "invalid_value", "route")]
     [InlineData("\"route\":\"moon\"", "invalid_value", "route")]
     [InlineData("\"guided_choice\":[]", "invalid_value", "guided_choice")]
     [InlineData("\"guided_choice\":[\"a\"],\"grammar\":\"root ::= [a]\"", "invalid_value", "guided_choice")]

@@ -148,6 +148,17 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
     }
 
     [Fact]
+    public async Task Without_a_frontier_a_request_for_one_is_refused_and_others_are_recorded()
+    {
+        await using ContinualServer server = await ContinualServer.StartAsync(fixture.Files.Llama, "--ctx", "256");
+        Reply refused = await server.AskAsync("Hello", "\"route\":\"frontier\"");
+        Assert.Equal((400, "route"), (refused.Status, refused.Json().GetProperty("error").GetProperty("param").GetString()));
+        Reply served = await server.AskAsync("Hello");
+        Assert.Equal((200, "local", "no_frontier"), (served.Status, served.Route, served.Reason));
+        Assert.Equal(RouteReason.NoFrontier, (await server.StoredAsync(served.RequestId)).Request.Decision.Reason);
+    }
+
+    [Fact]
     public async Task Keys_decide_routes_and_see_their_own_requests_only()
     {
         string data = Directory.CreateTempSubdirectory("continual-test-").FullName;
