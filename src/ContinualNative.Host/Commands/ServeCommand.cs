@@ -4,6 +4,7 @@ using System.Text.Json;
 using ContinualNative.Core.Access;
 using ContinualNative.Engine;
 using ContinualNative.Host.Serving;
+using ContinualNative.Storage;
 using Microsoft.AspNetCore.Connections;
 
 namespace ContinualNative.Host.Commands;
@@ -34,6 +35,10 @@ internal static class ServeCommand
         catch (Exception e) when (e is SettingException or ApiKeyStoreException)
         {
             return Fail(e.Message, ExitCodes.BadInput);
+        }
+        catch (StoreException e)
+        {
+            return Fail(e.Message, e.Error is StoreError.Locked or StoreError.DiskFull or StoreError.Failed ? ExitCodes.Failed : ExitCodes.BadInput);
         }
         await using (app)
         {

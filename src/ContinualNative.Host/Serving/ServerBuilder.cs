@@ -4,6 +4,7 @@ using ContinualNative.Host.Access;
 using ContinualNative.Host.Admin;
 using ContinualNative.Host.Http;
 using ContinualNative.Host.OpenAi;
+using ContinualNative.Host.Signal;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Logging.Console;
@@ -13,7 +14,8 @@ namespace ContinualNative.Host.Serving;
 /// <summary>The composition root of the server.</summary>
 internal static partial class ServerBuilder
 {
-    /// <summary>Builds the server; it listens once started, and loads the model then. Throws <see cref="ApiKeyStoreException"/> for damaged keys.</summary>
+    /// <summary>Builds the server; it listens once started, and loads the model then. Throws <see cref="ApiKeyStoreException"/> for damaged keys,
+    /// <see cref="SettingException"/> for settings that show only here to be wrong, and <see cref="Storage.StoreException"/> for a store that can't be opened.</summary>
     /// <param name="options">Validated options.</param>
     /// <param name="ownsProcess">Whether signals of this process stop the server, and its log goes to standard error.</param>
     public static WebApplication Build(ServeOptions options, bool ownsProcess)

@@ -42,7 +42,7 @@ internal sealed class LabelRecorder(SignalHub hub)
             hub.Track(() => JudgeAsync(label, task, request, local, teacher));
             return;
         }
-        await StoreAsync(label, task, local is null ? null : Agreement.Score(task.Measure, local, teacher, hub.Embedder.Embed));
+        await StoreAsync(label, task, local is null ? null : Agreement.Score(task.Measure, local, teacher, Embed));
     }
 
     private async Task JudgeAsync(TeacherLabel label, TaskDefinition task, ChatRequest? request, string local, string teacher)

@@ -72,7 +72,7 @@ internal sealed class RequestRoute : IDisposable
             }
         }
         string prompt = origin.PromptText;
-        _embedding = mayGoUp || hub.KeepsTexts ? hub.Embedder.Embed(prompt) : [];
+        _embedding = mayGoUp || hub.KeepsTexts ? PromptEmbedder.Embed(prompt) : [];
         _novelty = _embedding.Length > 0 ? hub.Novelty.Distance(_embedding) : 1;
         _routing = new RouteRequest(
             _id,
@@ -158,8 +158,11 @@ internal sealed class RequestRoute : IDisposable
             FrontierAnswer answer = await _hub.Frontier.CompleteAsync(UpwardRequest(), FrontierPurpose.Escalation, cancellationToken);
             if (_request.GuidedChoice is { } choices)
             {
-                string choice = FrontierRequests.ChoiceOf(Restored(answer.Text), choices)
-                    ?? throw new FrontierException(FrontierErrorKind.Nonsense, answer.Endpoint, $"'{answer.Endpoint}' answered with none of the texts of 'guided_choice'.");
+                if (FrontierRequests.ChoiceOf(Restored(answer.Text), choices) is not { } choice)
+                {
+                    _hub.Book(FrontierPurpose.Escalation, answer, _id);
+                    throw new FrontierException(FrontierErrorKind.Nonsense, answer.Endpoint, $"'{answer.Endpoint}' answered with none of the texts of 'guided_choice'.");
+                }
                 _frontier = answer with { Text = _session!.Redact(choice) };
                 return answer with { Text = choice };
             }
@@ -174,13 +177,13 @@ internal sealed class RequestRoute : IDisposable
     }
 
     /// <summary>The frontier's answer as a stream whose first part is there; null as for <see cref="AskFrontierAsync"/>.</summary>
-    public async Task<FrontierStream?> OpenFrontierAsync(CancellationToken cancellationToken)
+    public async Task<EscalatedStream?> OpenFrontierAsync(CancellationToken cancellationToken)
     {
         if (Decision!.Route != Route.Frontier)
         {
             return null;
         }
-        FrontierStream stream = new(
+        EscalatedStream stream = new(
             _hub.Frontier.StreamAsync(UpwardRequest(), FrontierPurpose.Escalation, cancellationToken).GetAsyncEnumerator(cancellationToken),
             _hub.Redaction.ForFrontier ? _session : null,
             answer => _frontier = answer);
@@ -192,6 +195,11 @@ internal sealed class RequestRoute : IDisposable
         catch (FrontierException e)
         {
             await stream.DisposeAsync();
+            if (_frontier is { } unusable)
+            {
+                _hub.Book(FrontierPurpose.Escalation, unusable, _id);
+                _frontier = null;
+            }
             Fall(e);
             return null;
         }

@@ -37,7 +37,6 @@ internal sealed partial class SignalHub : IAsyncDisposable
         Redactor = parts.Redactor;
         Tasks = parts.Tasks;
         Router = parts.Router;
-        Embedder = parts.Embedder;
         Novelty = parts.Novelty;
         CalibrationOptions = parts.Calibration;
         Clock = new ServingClock(time);
@@ -45,6 +44,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
         _sessions = new RecentSessions(4096, TimeSpan.FromHours(1), time);
         Metrics = new SignalMetrics(metrics.Registry, this);
         Labels = new LabelRecorder(this);
+        Frontier.Charged = Charged;
     }
 
     public ServeOptions Options { get; }
@@ -63,8 +63,6 @@ internal sealed partial class SignalHub : IAsyncDisposable
     public TaskResolver Tasks { get; }
 
     public Router Router { get; }
-
-    public PromptEmbedder Embedder { get; }
 
     public NoveltyIndex Novelty { get; }
 
@@ -200,6 +198,46 @@ internal sealed partial class SignalHub : IAsyncDisposable
             await Store.DisposeAsync();
         }
         Frontier.Dispose();
+    }
+
+    /// <summary>Books a call that was paid for and gave nothing to keep.</summary>
+    public void Book(FrontierPurpose purpose, FrontierAnswer answer, string? requestId) => Book(new LedgerEntry
+    {
+        At = Time.GetUtcNow(),
+        Kind = purpose.Kind(),
+        Amount = answer.Cost,
+        RequestId = requestId,
+        Endpoint = answer.Endpoint,
+        PromptTokens = answer.PromptTokens,
+        CachedTokens = answer.CachedTokens,
+        CompletionTokens = answer.CompletionTokens,
+    });
+
+    // Answers are booked with the label that they become.
+    private void Charged(FrontierCharge charge)
+    {
+        if (charge.Reason != FrontierChargeReason.Answered)
+        {
+            Book(new LedgerEntry
+            {
+                At = charge.At,
+                Kind = charge.Purpose.Kind(),
+                Amount = charge.Cost,
+                RequestId = charge.Reference,
+                Endpoint = charge.Endpoint,
+                PromptTokens = charge.PromptTokens,
+                CachedTokens = charge.CachedTokens,
+                CompletionTokens = charge.CompletionTokens,
+            });
+        }
+    }
+
+    private void Book(LedgerEntry entry)
+    {
+        if (Store is { } store)
+        {
+            Track(() => store.RecordAsync(entry).AsTask());
+        }
     }
 
     private void CheckFrontier(ChatRequest? chat)

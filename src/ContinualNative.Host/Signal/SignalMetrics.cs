@@ -70,7 +70,7 @@ internal sealed class SignalMetrics
             }
             foreach (FrontierPurpose purpose in Enum.GetValues<FrontierPurpose>())
             {
-                spent.WithLabels(purpose.ToString().ToLowerInvariant()).Set((double)hub.Frontier.SpentToday(purpose).Dollars);
+                spent.WithLabels(purpose.ToString().ToLowerInvariant()).Set((double)hub.Frontier.Spend.Status(purpose.Kind()).Spent.Dollars);
             }
         });
     }

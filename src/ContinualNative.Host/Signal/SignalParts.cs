@@ -30,8 +30,6 @@ internal sealed record SignalParts
 
     public required CalibrationOptions Calibration { get; init; }
 
-    public PromptEmbedder Embedder { get; } = new();
-
     public NoveltyIndex Novelty { get; } = new();
 
     /// <summary>The database of a data folder.</summary>
@@ -77,21 +75,19 @@ internal sealed record SignalParts
             throw new SettingException("policy", e.Message.TrimEnd('.'), options.Policy ?? "routing");
         }
         TrafficStore? store = options.Record == RecordMode.Off ? null : TrafficStore.Open(StoreOf(options), loggers.CreateLogger("ContinualNative.Storage"), time);
-        SpendMeter meter = new(
-            options.SpendPerDay is { } spend ? Money.FromDollars(spend) : null,
-            // Audits are taught too: a budget for teaching must leave them room, and its planner keeps to it; this meter is the hard end for all of it.
-            null,
-            time);
-        DateOnly today = DateOnly.FromDateTime(time.GetUtcNow().UtcDateTime);
+        // Decision: the meter limits escalations only. What teaching may cost is the planner's to keep, since audits come first and are not part of that budget.
+        SpendMeter meter = FrontierClient.CreateMeter(frontier, time);
         if (store is not null)
         {
-            meter.Prime(FrontierPurpose.Escalation.Kind(), today, store.Spent(LedgerKind.Escalation, today));
-            meter.Prime(FrontierPurpose.Teaching.Kind(), today, store.Spent(LedgerKind.Teaching, today));
+            foreach (LedgerKind kind in (ReadOnlySpan<LedgerKind>)[LedgerKind.Escalation, LedgerKind.Teaching])
+            {
+                meter.Prime(kind, store.Spent(kind, meter.Day));
+            }
         }
         return new SignalParts
         {
             Store = store,
-            Frontier = new FrontierClient(frontier, meter, loggers, time),
+            Frontier = new FrontierClient(frontier, loggers.CreateLogger<FrontierClient>(), meter, time),
             Redaction = redaction,
             Redactor = redactor,
             Tasks = tasks,

@@ -9,7 +9,7 @@ namespace ContinualNative.Host.Signal;
 internal readonly record struct FrontierPart(string Text, IReadOnlyList<ToolCall> Calls);
 
 /// <summary>A frontier's answer on its way to the client: placeholders become values again, also where one is cut by the border of two parts.</summary>
-internal sealed class FrontierStream(IAsyncEnumerator<FrontierChunk> chunks, RedactionSession? session, Action<FrontierAnswer> whole) : IAsyncDisposable
+internal sealed class EscalatedStream(IAsyncEnumerator<FrontierChunk> chunks, RedactionSession? session, Action<FrontierAnswer> whole) : IAsyncDisposable
 {
     private readonly RestoringStream? _restorer = session?.NewRestorer();
     private FrontierChunk? _first;
