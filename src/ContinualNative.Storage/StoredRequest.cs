@@ -1,3 +1,4 @@
+using ContinualNative.Core.Economics;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
 
@@ -12,6 +13,15 @@ public sealed record StoredRequest
     public required RequestRecord Request { get; init; }
 
     public bool Erased { get; init; }
+
+    /// <summary>Whether its texts were removed because of their age.</summary>
+    public bool Expired { get; init; }
+
+    /// <summary>Whether it is marked as golden.</summary>
+    public bool Golden { get; init; }
+
+    /// <summary>What was spent on it, oldest first.</summary>
+    public IReadOnlyList<LedgerEntry> Costs { get; init; } = [];
 
     /// <summary>Oldest first.</summary>
     public IReadOnlyList<Outcome> Outcomes { get; init; } = [];
@@ -56,6 +66,9 @@ public sealed record StoreStatistics
 
     /// <summary>Records that were given up: the disk was full or the file unavailable for too long.</summary>
     public long Dropped { get; init; }
+
+    /// <summary>Records that had no place: labels of unknown or erased requests, and requests whose id was stored already.</summary>
+    public long Ignored { get; init; }
 
     public long Commits { get; init; }
 

@@ -1,0 +1,110 @@
+using ContinualNative.Core.Routing;
+using ContinualNative.Storage.Codecs;
+using ContinualNative.Storage.Sqlite;
+
+namespace ContinualNative.Storage.Reading;
+
+/// <summary>What router and teacher ask for: samples, candidates for labels, and what was learned.</summary>
+internal sealed class SignalReader(NameCache names, TextCodec texts)
+{
+    public const string SamplesOfAll = "SELECT seq, task, adapter, data FROM samples ORDER BY seq DESC LIMIT ?3";
+    public const string SamplesOfTask = "SELECT seq, task, adapter, data FROM samples WHERE task = ?1 ORDER BY seq DESC LIMIT ?3";
+    public const string SamplesOfAdapter = "SELECT seq, task, adapter, data FROM samples WHERE adapter = ?2 ORDER BY seq DESC LIMIT ?3";
+    public const string SamplesOfBoth = "SELECT seq, task, adapter, data FROM samples WHERE task = ?1 AND adapter = ?2 ORDER BY seq DESC LIMIT ?3";
+
+    public const string Open = """
+        SELECT r.seq, r.id, r.task, r.p_correct, r.features, r.audited, r.failed, x.embedding
+        FROM requests r JOIN texts x ON x.seq = r.seq WHERE r.stage = 1 AND r.seq > ?1 ORDER BY r.seq LIMIT ?2
+        """;
+
+    public const string LabelledOfTask = "SELECT id FROM requests WHERE task = ?1 AND stage = 2 ORDER BY seq DESC LIMIT ?2";
+
+    public const string Learned = "SELECT r.id, x.embedding FROM requests r JOIN texts x ON x.seq = r.seq WHERE r.learned = 1 ORDER BY r.seq DESC LIMIT ?1";
+
+    public const string GoldenOfTask = "SELECT id FROM requests WHERE task = ?1 AND golden = 1 ORDER BY seq";
+
+    public IReadOnlyList<LabelledSample> Samples(Session session, string? task, string? adapter, int most)
+    {
+        long? taskId = task is null ? null : NameCache.TaskId(session, task);
+        long? adapterId = adapter is null ? null : NameCache.NameId(session, adapter);
+        if ((task is not null && taskId is null) || (adapter is not null && adapterId is null))
+        {
+            return [];
+        }
+        Statement statement = session.Prepared((taskId, adapterId) switch
+        {
+            (null, null) => SamplesOfAll,
+            (not null, null) => SamplesOfTask,
+            (null, not null) => SamplesOfAdapter,
+            _ => SamplesOfBoth,
+        });
+        // SQLite counts parameters up to the highest number that a statement names.
+        if (taskId is { } t)
+        {
+            statement.Bind(1, t);
+        }
+        if (adapterId is { } a)
+        {
+            statement.Bind(2, a);
+        }
+        statement.Bind(3, most);
+        List<LabelledSample> samples = new(Math.Min(most, 2048));
+        using Statement.Rows rows = statement.Open();
+        while (rows.Next())
+        {
+            samples.Add(SampleCodec.Read(rows.Blob(3), rows.Int(0), task ?? names.Task(session, rows.Int(1)), adapter ?? names.Name(session, rows.Int(2))));
+        }
+        return samples;
+    }
+
+    public IReadOnlyList<UnlabelledRequest> Unlabelled(Session session, long after, int most)
+    {
+        List<UnlabelledRequest> found = new(Math.Min(most, 1024));
+        using Statement.Rows rows = session.Prepared(Open).Bind(1, after).Bind(2, most).Open();
+        while (rows.Next())
+        {
+            ReadOnlySpan<byte> id = rows.Blob(1);
+            found.Add(new UnlabelledRequest(
+                rows.Int(0),
+                RequestId.ToText(id),
+                names.Task(session, rows.Int(2)),
+                rows.RealOrNull(3),
+                rows.IsNull(4) ? null : FeaturesCodec.Novelty(rows.Blob(4)),
+                rows.Bool(5),
+                rows.Bool(6),
+                Embedding(rows.Blob(7), id)));
+        }
+        return found;
+    }
+
+    public static IReadOnlyList<string> RecentLabelled(Session session, string task, int most) =>
+        NameCache.TaskId(session, task) is { } id ? Ids(session.Prepared(LabelledOfTask).Bind(1, id).Bind(2, most)) : [];
+
+    public static IReadOnlyList<string> Golden(Session session, string task) =>
+        NameCache.TaskId(session, task) is { } id ? Ids(session.Prepared(GoldenOfTask).Bind(1, id)) : [];
+
+    public IReadOnlyList<ReadOnlyMemory<float>> LearnedEmbeddings(Session session, int most)
+    {
+        List<ReadOnlyMemory<float>> embeddings = new(Math.Min(most, 4096));
+        using Statement.Rows rows = session.Prepared(Learned).Bind(1, most).Open();
+        while (rows.Next())
+        {
+            embeddings.Add(Embedding(rows.Blob(1), rows.Blob(0)));
+        }
+        return embeddings;
+    }
+
+    private float[] Embedding(ReadOnlySpan<byte> stored, ReadOnlySpan<byte> id) =>
+        stored.IsEmpty ? [] : EmbeddingCodec.Decode(texts.Decode(stored, id, TextColumn.Embedding));
+
+    private static List<string> Ids(Statement statement)
+    {
+        List<string> ids = [];
+        using Statement.Rows rows = statement.Open();
+        while (rows.Next())
+        {
+            ids.Add(RequestId.ToText(rows.Blob(0)));
+        }
+        return ids;
+    }
+}
