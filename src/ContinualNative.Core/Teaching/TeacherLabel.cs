@@ -22,6 +22,9 @@ public enum LabelReason
 
     /// <summary>The teacher has a new version, and this is golden or recent holdout.</summary>
     Relabel = 5,
+
+    /// <summary>Drawn at random, to compare the other reasons with.</summary>
+    Random = 6,
 }
 
 /// <summary>A teacher's answer to a stored request.</summary>
