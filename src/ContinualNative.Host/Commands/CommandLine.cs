@@ -20,6 +20,7 @@ internal static class CommandLine
         KeysCommand.Create,
         DoctorCommand.Create,
         BenchCommand.Create,
+        FrontierCommand.Create,
     ];
 
     /// <summary>The root command with everything under it.</summary>

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Engine.Models;

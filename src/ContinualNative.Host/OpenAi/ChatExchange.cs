@@ -1,5 +1,3 @@
-using System.Text;
-using System.Text.Json;
 using ContinualNative.Core.Routing;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
@@ -68,7 +66,7 @@ internal sealed class ChatExchange(HttpContext http, ServedModel model, ChatRequ
     }
 
     /// <summary>OpenAI's word for how an answer ended.</summary>
-    private static string FinishOf(GenerationResult result, IReadOnlyList<ToolCall> calls) => ChatCompletions.FinishName(result.FinishReason, calls.Count);
+    private static string FinishOf(GenerationResult result, List<ToolCall> calls) => ChatCompletions.FinishName(result.FinishReason, calls.Count);
 
     // What the local model can't do and another may: a prompt beyond its context, a failure of the engine, time run out. Not a request that is wrong, and
     // not a full queue: whoever waits for a cheap answer has not asked for a dear one.

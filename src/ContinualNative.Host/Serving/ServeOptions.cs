@@ -1,5 +1,4 @@
 using System.Net;
-using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
 
 namespace ContinualNative.Host.Serving;
@@ -96,6 +95,9 @@ internal sealed record ServeOptions
     /// <summary>US dollars a day for labels beyond escalations and audits.</summary>
     public decimal TeachPerDay { get; init; }
 
+    /// <summary>Share of requests that are never trained on.</summary>
+    public double Holdout { get; init; } = 0.1;
+
     /// <summary>What an hour of this machine costs in US dollars.</summary>
     public decimal MachinePrice { get; init; }
 
@@ -180,6 +182,7 @@ internal sealed record ServeOptions
         Share("max-escalation", MaxEscalation);
         Share("target-risk", TargetRisk);
         Share("audit", Audit);
+        Share("holdout", Holdout);
         Between("hold-back", HoldBack, 1, 4096);
         Between("keep-days", KeepDays, 0, 36_500);
         Between("keep-bytes", KeepBytes, 0, 1L << 50);

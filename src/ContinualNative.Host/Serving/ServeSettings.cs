@@ -2,7 +2,6 @@ using System.Collections;
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
-using ContinualNative.Core.Traffic;
 
 namespace ContinualNative.Host.Serving;
 
@@ -53,6 +52,7 @@ internal static class ServeSettings
         new("hold-back", "TOKENS", "How much of a stream is seen before it is decided who answers (default: 16).", static (o, v) => o with { HoldBack = Whole(v) }),
         new("spend-per-day", "USD", "Most that routed-up requests may cost a day (default: no limit).", static (o, v) => o with { SpendPerDay = Amount(v) }),
         new("teach-per-day", "USD", "Most that labels beyond escalations and audits may cost a day (default: 0).", static (o, v) => o with { TeachPerDay = Amount(v) }),
+        new("holdout", "SHARE", "Share of requests that are never trained on, so that what is measured on them is honest (default: 0.1).", static (o, v) => o with { Holdout = Number(v) }),
         new("machine-price", "USD", "What an hour of this machine costs, for the ledger (default: 0).", static (o, v) => o with { MachinePrice = Amount(v) }),
         new("record", "MODE", "What is stored of requests: full, features (no texts), off (default: full).", static (o, v) => o with { Record = Mode(v) }),
         new("no-redaction", null, "Store and send up texts as they are, e-mail addresses and the like included.", static (o, v) => o with { NoRedaction = Flag(v) }),

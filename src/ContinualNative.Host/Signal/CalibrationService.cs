@@ -261,7 +261,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             }
             GenerationResult result = await answer.Completion.WaitAsync(cancellationToken);
             (string said, List<ToolCall> calls) = ChatCompletions.Split(text.ToString(), prepared.NewReader());
-            double agreement = Agreement.Score(task.Measure, RequestText.OfAnswer(said, calls), truth, Embed);
+            double agreement = Agreement.Score(task.Measure, RequestText.OfAnswer(said, calls), truth, static t => PromptEmbedder.Embed(t));
             float novelty = request.Embedding.Length > 0 ? hub.Novelty.Distance(request.Embedding.Span) : 1;
             Confidence seen = early ? await answer.Early : result.Confidence;
             return new LabelledSample(

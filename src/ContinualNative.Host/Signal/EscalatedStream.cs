@@ -9,14 +9,14 @@ namespace ContinualNative.Host.Signal;
 internal readonly record struct FrontierPart(string Text, IReadOnlyList<ToolCall> Calls);
 
 /// <summary>A frontier's answer on its way to the client: placeholders become values again, also where one is cut by the border of two parts.</summary>
-internal sealed class EscalatedStream(IAsyncEnumerator<FrontierChunk> chunks, RedactionSession? session, Action<FrontierAnswer> whole) : IAsyncDisposable
+internal sealed class EscalatedStream(IAsyncEnumerator<FrontierChunk> chunks, string model, RedactionSession? session, Action<FrontierAnswer> whole) : IAsyncDisposable
 {
     private readonly RestoringStream? _restorer = session?.NewRestorer();
     private FrontierChunk? _first;
     private string? _choice;
 
-    /// <summary>The model that answers, as far as is known at the beginning.</summary>
-    public string Model => Answer?.Model ?? _first?.Model ?? "";
+    /// <summary>The model that answers, as far as is known: the one that is asked for, until an answer names another.</summary>
+    public string Model => Answer?.Model ?? model;
 
     /// <summary>The whole answer as the endpoint gave it; null until the stream has ended.</summary>
     public FrontierAnswer? Answer { get; private set; }

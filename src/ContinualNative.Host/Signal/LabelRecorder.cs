@@ -1,4 +1,5 @@
 using ContinualNative.Core.Economics;
+using ContinualNative.Core.Routing;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Host.Frontier;
@@ -42,7 +43,7 @@ internal sealed class LabelRecorder(SignalHub hub)
             hub.Track(() => JudgeAsync(label, task, request, local, teacher));
             return;
         }
-        await StoreAsync(label, task, local is null ? null : Agreement.Score(task.Measure, local, teacher, Embed));
+        await StoreAsync(label, task, local is null ? null : Agreement.Score(task.Measure, local, teacher, static t => PromptEmbedder.Embed(t)));
     }
 
     private async Task JudgeAsync(TeacherLabel label, TaskDefinition task, ChatRequest? request, string local, string teacher)

@@ -1,13 +1,14 @@
 using System.Text.Json;
 using ContinualNative.Core;
 using ContinualNative.Core.Redaction;
+using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Host.Frontier;
 using ContinualNative.Host.Serving;
 
 namespace ContinualNative.Host.Signal;
 
-/// <summary>What <c>--policy FILE</c> holds: <c>{"frontiers":[...],"tasks":[...],"redaction":{...}}</c>, each optional.</summary>
+/// <summary>What <c>--policy FILE</c> holds: <c>{"frontiers":[...],"tasks":[...],"redaction":{...},"teaching":{...}}</c>, each optional.</summary>
 internal sealed record PolicyFile
 {
     public static readonly PolicyFile Empty = new();
@@ -17,6 +18,9 @@ internal sealed record PolicyFile
     public IReadOnlyList<TaskDefinition> Tasks { get; init; } = [];
 
     public RedactionOptions Redaction { get; init; } = new();
+
+    /// <summary>How labels are chosen; the day's money is <c>--teach-per-day</c>.</summary>
+    public TeachingOptions Teaching { get; init; } = new();
 
     /// <summary>Reads it; throws <see cref="SettingException"/> that names the key.</summary>
     public static PolicyFile Read(string path)
@@ -39,14 +43,15 @@ internal sealed record PolicyFile
                     "frontiers" => policy with { Frontiers = FrontierOptions.Parse(value, $"{path}: frontiers") },
                     "tasks" => policy with { Tasks = TaskDefinition.Parse(value) },
                     "redaction" => policy with { Redaction = RedactionOptions.Parse(value) },
-                    _ => throw new SettingException(entry.Name, "there is no such key; known are frontiers, tasks, redaction", $"{path}: {entry.Name}"),
+                    "teaching" => policy with { Teaching = TeachingOptions.Parse(value) },
+                    _ => throw new SettingException(entry.Name, "there is no such key; known are frontiers, tasks, redaction, teaching", $"{path}: {entry.Name}"),
                 };
             }
             return policy;
         }
         catch (PolicyOptionException e)
         {
-            throw new SettingException(e.Key, e.Reason, $"{path}: {e.Key}");
+            throw new SettingException(e.Key, e.Message.TrimEnd('.'), path);
         }
         catch (JsonException e)
         {

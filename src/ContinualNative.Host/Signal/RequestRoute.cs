@@ -59,7 +59,7 @@ internal sealed class RequestRoute : IDisposable
             // Decision: redaction fails closed. When a rule breaks, the text is neither stored nor sent, and the request is answered locally.
             try
             {
-                _session = hub.Redactor.NewSession();
+                _session = hub.Redactor.NewSession([body.GetRawText()]);
                 _redacted = RequestText.Of(body, _session.Redact);
                 _plain = hub.Redaction is { ForStorage: true, ForFrontier: true } ? null : RequestText.Of(body, static t => t);
             }
@@ -185,6 +185,7 @@ internal sealed class RequestRoute : IDisposable
         }
         EscalatedStream stream = new(
             _hub.Frontier.StreamAsync(UpwardRequest(), FrontierPurpose.Escalation, cancellationToken).GetAsyncEnumerator(cancellationToken),
+            _hub.Frontier.Health()[0].Model,
             _hub.Redaction.ForFrontier ? _session : null,
             answer => _frontier = answer);
         try

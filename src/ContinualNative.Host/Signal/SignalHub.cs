@@ -5,9 +5,10 @@ using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Economics;
 using ContinualNative.Core.Redaction;
 using ContinualNative.Core.Routing;
+using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
-using ContinualNative.Engine.Generation;
 using ContinualNative.Host.Access;
+using ContinualNative.Host.Admin;
 using ContinualNative.Host.Frontier;
 using ContinualNative.Host.Http;
 using ContinualNative.Host.OpenAi;
@@ -39,6 +40,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
         Router = parts.Router;
         Novelty = parts.Novelty;
         CalibrationOptions = parts.Calibration;
+        Teaching = parts.Teaching;
         Clock = new ServingClock(time);
         _logger = loggers.CreateLogger("ContinualNative.Signal");
         _sessions = new RecentSessions(4096, TimeSpan.FromHours(1), time);
@@ -67,6 +69,8 @@ internal sealed partial class SignalHub : IAsyncDisposable
     public NoveltyIndex Novelty { get; }
 
     public CalibrationOptions CalibrationOptions { get; }
+
+    public TeachingOptions Teaching { get; }
 
     public ServingClock Clock { get; }
 

@@ -4,6 +4,7 @@ using ContinualNative.Core;
 using ContinualNative.Core.Economics;
 using ContinualNative.Core.Redaction;
 using ContinualNative.Core.Routing;
+using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Host.Frontier;
 using ContinualNative.Host.Serving;
@@ -29,6 +30,8 @@ internal sealed record SignalParts
     public required Router Router { get; init; }
 
     public required CalibrationOptions Calibration { get; init; }
+
+    public required TeachingOptions Teaching { get; init; }
 
     public NoveltyIndex Novelty { get; } = new();
 
@@ -65,10 +68,11 @@ internal sealed record SignalParts
             });
             calibration = new CalibrationOptions { TargetRisk = options.TargetRisk, TaskTargetRisk = taskTargets, Seed = seed };
             calibration.Validate();
+            policy.Teaching.Validate();
         }
         catch (PolicyOptionException e)
         {
-            throw new SettingException(e.Key, e.Reason, $"{options.Policy}: {e.Key}");
+            throw new SettingException(e.Key, e.Message.TrimEnd('.'), options.Policy);
         }
         catch (ArgumentException e)
         {
@@ -93,6 +97,7 @@ internal sealed record SignalParts
             Tasks = tasks,
             Router = router,
             Calibration = calibration,
+            Teaching = policy.Teaching with { DailyBudget = Money.FromDollars(options.TeachPerDay) },
         };
     }
 
@@ -121,7 +126,7 @@ internal sealed record SignalParts
         try
         {
             byte[] key = Convert.FromHexString(text.Trim());
-            return key.Length == 32 ? new AesGcmTextCipher(key) : throw new SettingException("store-key-env", $"the key in '{variable}' has {key.Length} bytes; {Form}");
+            return key.Length == 32 ? new AesGcmTextCipher(key, keyVersion: 1) : throw new SettingException("store-key-env", $"the key in '{variable}' has {key.Length} bytes; {Form}");
         }
         catch (FormatException)
         {

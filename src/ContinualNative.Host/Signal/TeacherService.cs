@@ -30,10 +30,11 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
     private readonly ILogger _logger = loggers.CreateLogger("ContinualNative.Teacher");
     private readonly Dictionary<string, int> _attempts = new(StringComparer.Ordinal);
-    private readonly HashSet<(string Endpoint, string Teacher)> _teachers = [];
-    private readonly Queue<string> _relabel = new();
+    private readonly HashSet<string> _relabelled = new(StringComparer.Ordinal);
     private readonly ClusterIndex _clusters = new();
     private readonly Dictionary<string, long> _clusterOf = new(StringComparer.Ordinal);
+    private TeacherVersions _teachers = new([]);
+    private bool _relabelling;
     private long _after;
     private long _seen;
 
@@ -44,11 +45,8 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             return;
         }
         hub.AuditWaits = () => _wake.Writer.TryWrite(true);
-        foreach ((string endpoint, string teacher, _) in store.Teachers())
-        {
-            _teachers.Add((endpoint, teacher));
-        }
-        TeachingPlanner planner = new(new TeachingOptions { Seed = 0 });
+        _teachers = new TeacherVersions(store.Teachers().Select(static t => (t.Endpoint, t.Teacher)));
+        TeachingPlanner planner = new(hub.Teaching);
         TimeSpan pause = TimeSpan.Zero;
         while (!stoppingToken.IsCancellationRequested)
         {
@@ -92,29 +90,71 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     {
         await store.FlushAsync(cancellationToken);
         List<TeachingCandidate> candidates = Candidates(store);
-        DateTimeOffset now = hub.Time.GetUtcNow();
-        Money spent = store.Spent(LedgerKind.Teaching, DateOnly.FromDateTime(now.UtcDateTime));
-        foreach (TeachingPick pick in planner.Plan(candidates, BudgetAt(now, spent)))
+        // Decision: audits are asked whatever the budget for teaching says, oldest first. Every figure of quality and every threshold rests on them, and --audit is
+        // how their number is set. What they cost counts, so that less is left for the rest.
+        foreach (TeachingCandidate audit in candidates.Where(static c => c.Audited).OrderBy(static c => c.Sequence))
         {
-            if (!await AskAsync(store, pick.RequestId, pick.Reason, cancellationToken))
+            if (!await AskAsync(store, audit.RequestId, LabelReason.Audit, cancellationToken))
             {
                 return false;
             }
         }
-        while (_relabel.TryPeek(out string? id))
+        candidates.RemoveAll(static c => c.Audited);
+        foreach (TeachingPick pick in planner.Plan(candidates, Budget(store)))
         {
-            if (options.TeachPerDay <= 0 || hub.Frontier.Spend.Status(LedgerKind.Teaching).Spent >= Money.FromDollars(options.TeachPerDay))
-            {
-                break;
-            }
-            if (!await AskAsync(store, id, LabelReason.Relabel, cancellationToken))
+            if (!await AskAsync(store, pick.Candidate.RequestId, pick.Reason, cancellationToken))
             {
                 return false;
             }
-            _relabel.Dequeue();
         }
-        return true;
+        return !_relabelling || await RelabelAsync(store, cancellationToken);
     }
+
+    // Golden requests and recent holdout, as far as today's budget reaches; the rest on another day.
+    private async Task<bool> RelabelAsync(TrafficStore store, CancellationToken cancellationToken)
+    {
+        TeachingBudget budget = Budget(store);
+        Money cost = EstimatedCost();
+        List<TeachingCandidate> golden = [];
+        List<TeachingCandidate> recent = [];
+        foreach (string task in store.Tasks())
+        {
+            golden.AddRange(store.Golden(task).Select(id => Candidate(id, task)));
+            // Newest first, as the store gives them.
+            recent.AddRange(store.RecentLabelled(task, RecentForRelabel).Select(id => Candidate(id, task)));
+        }
+        RelabelPlan plan = RelabelPlan.Make(golden, recent, options.Holdout, hub.Teaching.DailyBudget - budget.Spent, hub.Teaching.DailyLabels - budget.Labels, _relabelled);
+        foreach (TeachingPick pick in plan.Picks)
+        {
+            if (!await AskAsync(store, pick.Candidate.RequestId, LabelReason.Relabel, cancellationToken))
+            {
+                return false;
+            }
+            _relabelled.Add(pick.Candidate.RequestId);
+        }
+        _relabelling = plan.Left > 0;
+        return true;
+
+        TeachingCandidate Candidate(string id, string task) => new() { Sequence = recent.Count == 0 ? 0 : -recent.Count, RequestId = id, Task = task, EstimatedCost = cost };
+    }
+
+    private TeachingBudget Budget(TrafficStore store)
+    {
+        DateTimeOffset now = hub.Time.GetUtcNow();
+        DateOnly today = DateOnly.FromDateTime(now.UtcDateTime);
+        LedgerTotals[] taught = [.. store.Ledger(today, today).Where(static l => l.Kind == LedgerKind.Teaching)];
+        return new TeachingBudget
+        {
+            Now = now,
+            Spent = hub.Frontier.Spend.Status(LedgerKind.Teaching).Spent,
+            Labels = (int)Math.Min(int.MaxValue, taught.Sum(static l => l.Calls)),
+            LabelsByTask = taught.GroupBy(static l => l.Task).ToDictionary(static g => g.Key, static g => (int)Math.Min(int.MaxValue, g.Sum(static l => l.Calls)), StringComparer.Ordinal),
+            AllLabelsByCluster = _clusters.LeastLabelled().ToDictionary(static c => c.Id, static c => (int)Math.Min(int.MaxValue, c.Labels)),
+        };
+    }
+
+    // A request of middle length, at the preferred endpoint's prices: what it really costs is booked afterwards.
+    private Money EstimatedCost() => hub.Frontier.Prices?.Of(500, 0, 200) ?? Money.Zero;
 
     private List<TeachingCandidate> Candidates(TrafficStore store)
     {
@@ -151,7 +191,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
                 Audited = request.Audited,
                 Failed = request.Failed,
                 Cluster = _clusterOf.TryGetValue(request.RequestId, out long cluster) ? cluster : null,
-                Cost = cost,
+                EstimatedCost = cost,
             });
         }
         if (_clusterOf.Count > 4 * MostCandidates)
@@ -209,7 +249,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             {
                 _clusters.AddLabel(cluster);
             }
-            NoteTeacher(store, answer);
+            NoteTeacher(answer);
             return true;
         }
         catch (FrontierException e)
@@ -235,22 +275,14 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private void Failed(string id) => _attempts[id] = _attempts.GetValueOrDefault(id) + 1;
 
     // A version never seen of an endpoint that has labelled before: the bar has moved.
-    private void NoteTeacher(TrafficStore store, FrontierAnswer answer)
+    private void NoteTeacher(FrontierAnswer answer)
     {
-        bool known = _teachers.Any(t => t.Endpoint == answer.Endpoint);
-        if (!_teachers.Add((answer.Endpoint, answer.Model)) || !known)
+        if (_teachers.Observe(answer.Endpoint, answer.Model) == TeacherChange.New)
         {
-            return;
+            _relabelled.Clear();
+            _relabelling = true;
+            LogNewTeacher(_logger, answer.Endpoint, answer.Model);
         }
-        _relabel.Clear();
-        foreach (string task in store.Tasks())
-        {
-            foreach (string id in RelabelPlan.Make(store.Golden(task), store.RecentLabelled(task, RecentForRelabel), options.RelabelShare))
-            {
-                _relabel.Enqueue(id);
-            }
-        }
-        LogNewTeacher(_logger, answer.Endpoint, answer.Model, _relabel.Count);
     }
 
     [LoggerMessage(1461, LogLevel.Information, "The teacher can't be asked now ({Kind}), it is tried again later: {Reason}")]
@@ -259,8 +291,8 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     [LoggerMessage(1462, LogLevel.Warning, "Request {Id} can't be asked again: {Reason}")]
     private static partial void LogUnusable(ILogger logger, string id, string reason);
 
-    [LoggerMessage(1463, LogLevel.Information, "'{Endpoint}' answers with a new version, '{Teacher}': {Requests} golden and holdout requests are asked again as the budget allows")]
-    private static partial void LogNewTeacher(ILogger logger, string endpoint, string teacher, int requests);
+    [LoggerMessage(1463, LogLevel.Information, "'{Endpoint}' answers with a new version, '{Teacher}': golden and holdout requests are asked again as the budget allows")]
+    private static partial void LogNewTeacher(ILogger logger, string endpoint, string teacher);
 
     [LoggerMessage(1464, LogLevel.Warning, "The store could not be read for teaching, it is tried again: {Reason}")]
     private static partial void LogStoreFailed(ILogger logger, string reason);
