@@ -1,6 +1,5 @@
 using ContinualNative.Host.Http;
 using ContinualNative.Host.Reporting;
-using ContinualNative.Host.Serving;
 using ContinualNative.Host.Signal;
 using ContinualNative.Storage;
 

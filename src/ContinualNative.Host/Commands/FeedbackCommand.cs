@@ -105,7 +105,7 @@ internal static class FeedbackCommand
         }
         catch (PolicyOptionException e)
         {
-            throw new SettingException(e.Key, e.Reason, $"{options.Policy}: {e.Key}");
+            throw new SettingException(e.Key, e.Message.TrimEnd('.'), options.Policy);
         }
     }
 
@@ -199,7 +199,6 @@ internal static class FeedbackCommand
     private sealed class Tally
     {
         private readonly int[] _counts = new int[Enum.GetValues<OutcomeVerdict>().Length];
-        private readonly List<(int Line, OutcomeVerdict Verdict)> _notStored = [];
 
         public int Done => _counts.Sum();
 
@@ -207,16 +206,16 @@ internal static class FeedbackCommand
         public int Refused => Of(OutcomeVerdict.UnknownRequest) + Of(OutcomeVerdict.ErasedRequest) + Of(OutcomeVerdict.Capped);
 
         /// <summary>The first of them.</summary>
-        public IReadOnlyList<(int Line, OutcomeVerdict Verdict)> NotStored => _notStored;
+        public List<(int Line, OutcomeVerdict Verdict)> NotStored { get; } = [];
 
         public int Of(OutcomeVerdict verdict) => _counts[(int)verdict];
 
         public void Add(int line, OutcomeVerdict verdict)
         {
             _counts[(int)verdict]++;
-            if (verdict is OutcomeVerdict.UnknownRequest or OutcomeVerdict.ErasedRequest or OutcomeVerdict.Capped && _notStored.Count < ShownLines)
+            if (verdict is OutcomeVerdict.UnknownRequest or OutcomeVerdict.ErasedRequest or OutcomeVerdict.Capped && NotStored.Count < ShownLines)
             {
-                _notStored.Add((line, verdict));
+                NotStored.Add((line, verdict));
             }
         }
     }

@@ -3,7 +3,6 @@ using System.Text.Json;
 using ContinualNative.Host.Diagnosis;
 using ContinualNative.Host.Reporting;
 using ContinualNative.Host.Serving;
-using ContinualNative.Host.Signal;
 using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Commands;
@@ -126,7 +125,7 @@ internal static class StoreCommand
                 CommandRun.WriteJson(json => Erasure.Write(json, result));
                 return ExitCodes.Ok;
             }
-            Console.Out.WriteLine($"The texts of {result.Requests} requests were erased.");
+            Console.Out.WriteLine($"The texts of {(result.Requests == 1 ? "one request" : $"{result.Requests} requests")} were erased.");
             foreach (string adapter in result.Adapters)
             {
                 Console.Out.WriteLine(adapter);

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using ContinualNative.Core.Economics;
 using ContinualNative.Core.Routing;
