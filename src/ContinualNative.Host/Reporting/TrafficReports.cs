@@ -1,7 +1,6 @@
 using System.Text.Json;
 using ContinualNative.Core.Economics;
 using ContinualNative.Core.Evaluation;
-using ContinualNative.Host.Http;
 using ContinualNative.Host.Serving;
 using ContinualNative.Host.Signal;
 using ContinualNative.Storage;
