@@ -134,7 +134,7 @@ public sealed partial class InferenceEngine : IAsyncDisposable
             grammar = request.Grammar is { } gbnf ? NewGrammar(gbnf) : null;
             int[] tokens = new int[prompt.Length + maxTokens];
             prompt.CopyTo(tokens);
-            RunningAnswer answer = new(request.TopLogProbs, request.EarlyTokens, _ => _scheduler.Wake());
+            RunningAnswer answer = new(request.TopLogProbs, _ => _scheduler.Wake(), request.EarlyTokens);
             long now = Stopwatch.GetTimestamp();
             Sequence sequence = new()
             {

@@ -262,6 +262,13 @@ public sealed class TrafficStore : IAsyncDisposable
     /// <summary>Keys that sent more feedback than their caps allow.</summary>
     public IReadOnlyList<FlaggedKey> FlaggedKeys() => _readers.Read(ReportReader.FlaggedKeys);
 
+    /// <summary>Pages that the file may have, so that tests can fill the disk and make room again; 0: what SQLite allows.</summary>
+    internal int MostPages
+    {
+        get => _writer.MostPages;
+        set => _writer.MostPages = value;
+    }
+
     /// <summary>Writes what is queued and closes.</summary>
     public async ValueTask DisposeAsync()
     {

@@ -3,6 +3,7 @@ using System.CommandLine;
 using ContinualNative.Engine;
 using ContinualNative.Host.Commands;
 using ContinualNative.Host.Serving;
+using ContinualNative.Host.Signal;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -30,6 +31,8 @@ public sealed class ContinualServer : IAsyncDisposable
     public string DataDirectory { get; }
 
     internal ServerState State => _app.Services.GetRequiredService<ServerState>();
+
+    internal SignalHub Signal => _app.Services.GetRequiredService<SignalHub>();
 
     public InferenceEngine Engine => State.Model.Engine;
 

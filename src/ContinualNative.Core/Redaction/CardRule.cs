@@ -2,7 +2,7 @@ namespace ContinualNative.Core.Redaction;
 
 /// <summary>
 /// Numbers of payment cards (ISO/IEC 7812): 13 to 19 digits, beginning with 2 to 6 as those of the card schemes do, with a right check digit
-/// (Luhn, US patent 2,950,048). The digits stand together, or in groups as cards print them: the first of four, or all of one length.
+/// (Luhn, US patent 2,950,048). The digits stand together, or in groups as cards print them: all but the last of four or more, which dates are not.
 /// </summary>
 internal sealed class CardRule : IRedactionRule
 {
@@ -39,7 +39,6 @@ internal sealed class CardRule : IRedactionRule
         int match = -1;
         int digits = 0;
         Span<char> number = stackalloc char[MaxDigits];
-        bool equal = true;
         if (DigitRun.IsWordBefore(text, groups[first].Start) || text[groups[first].Start] is < '2' or > '6')
         {
             return -1;
@@ -47,16 +46,13 @@ internal sealed class CardRule : IRedactionRule
         for (int last = first; last < groups.Count; last++)
         {
             DigitRun.Group group = groups[last];
-            if (digits + group.Length > MaxDigits)
+            if (digits + group.Length > MaxDigits || (last > first && groups[last - 1].Length < 4))
             {
                 break;
             }
             text[group.Start..group.End].CopyTo(number[digits..]);
             digits += group.Length;
-            // The last group of equal ones may be shorter.
-            bool shaped = last == first || groups[first].Length == 4 || (equal && group.Length <= groups[first].Length);
-            equal &= group.Length == groups[first].Length;
-            if (digits >= MinDigits && shaped && !DigitRun.IsWord(text, group.End) && IsLuhn(number[..digits]))
+            if (digits >= MinDigits && !DigitRun.IsWord(text, group.End) && IsLuhn(number[..digits]))
             {
                 match = last;
             }

@@ -72,19 +72,6 @@ internal static class DigitRun
 
     public static bool IsHyphen(char c) => c is '-' or (>= '\u2010' and <= '\u2013') or '\u2212';
 
-    /// <summary>Whether only spaces separate two groups.</summary>
-    public static bool OnlySpaces(ReadOnlySpan<char> text, Group a, Group b)
-    {
-        foreach (char c in text[a.End..b.Start])
-        {
-            if (!IsSpace(c))
-            {
-                return false;
-            }
-        }
-        return true;
-    }
-
     /// <summary>Fills <paramref name="groups"/> with the next run at or after <paramref name="from"/>; returns where to go on, or -1 when there is none.</summary>
     public static int Next(ReadOnlySpan<char> text, int from, List<Group> groups)
     {

@@ -27,7 +27,7 @@ internal sealed class EmailRule : IRedactionRule
             {
                 start--;
             }
-            while (start < i && text[start] is '.' or '\'' or '-' or '&' or '=' or '/' or '?' or '*' or '`' or '{' or '}' or '|' or '_' or '~')
+            while (start < i && text[start] is '.' or '\'' or '-' or '_' or '%')
             {
                 start++;
             }
@@ -68,12 +68,18 @@ internal sealed class EmailRule : IRedactionRule
                 (label, dotted, letters) = (i + 1, true, true);
                 continue;
             }
+            // "bob@x.org-" and "bob@x.org2026" are an address and something else, unless a later dot says otherwise.
+            if (dotted && letters && i - label >= 2 && !char.IsLetter(text[i]) && !IsMark(text[i]))
+            {
+                end = i;
+            }
             letters &= char.IsLetter(text[i]) || IsMark(text[i]) || text[label..].StartsWith("xn--", StringComparison.OrdinalIgnoreCase);
         }
         return end;
     }
 
-    private static bool IsLocal(char c) => char.IsLetterOrDigit(c) || IsMark(c) || c is '.' or '_' or '%' or '+' or '-' or '\'' or '!' or '#' or '$' or '&' or '*' or '/' or '=' or '?' or '^' or '`' or '{' or '|' or '}' or '~';
+    // Decision: fewer signs than RFC 5322 allows. "?email=bob@x.org" and "|bob@x.org" are far more common than addresses with such signs.
+    private static bool IsLocal(char c) => char.IsLetterOrDigit(c) || IsMark(c) || c is '.' or '_' or '%' or '+' or '-' or '\'';
 
     private static bool IsDomain(char c) => char.IsLetterOrDigit(c) || IsMark(c) || c is '-' or '.';
 

@@ -38,6 +38,7 @@ internal sealed class KeyRule : IRedactionRule
     private static void FindPrefixed(ReadOnlySpan<char> text, ICollection<RedactionRange> found)
     {
         bool pemEnds = true;
+        Ahead ahead = new(text);
         for (int i = 0; i < text.Length;)
         {
             int next = text[i..].IndexOfAny(Starts);
@@ -46,7 +47,7 @@ internal sealed class KeyRule : IRedactionRule
                 return;
             }
             i += next;
-            int end = text[i] == '-' ? PemBlockEnd(text, i, ref pemEnds) : DigitRun.IsWordBefore(text, i) ? -1 : TokenEnd(text, i);
+            int end = text[i] == '-' ? PemBlockEnd(text, i, ref pemEnds) : DigitRun.IsWordBefore(text, i) ? -1 : TokenEnd(text, i, ref ahead);
             if (end > 0)
             {
                 found.Add(new RedactionRange(i, end - i));
@@ -55,7 +56,7 @@ internal sealed class KeyRule : IRedactionRule
         }
     }
 
-    private static int TokenEnd(ReadOnlySpan<char> text, int start)
+    private static int TokenEnd(ReadOnlySpan<char> text, int start, ref Ahead ahead)
     {
         foreach ((string prefix, int least, bool digit) in Prefixes)
         {
@@ -63,28 +64,21 @@ internal sealed class KeyRule : IRedactionRule
             {
                 continue;
             }
-            bool dots = prefix is "eyJ" or "SG." or "ya29." or "xoxe.";
-            int end = start + prefix.Length;
-            while (end < text.Length && (char.IsAsciiLetterOrDigit(text[end]) || text[end] is '_' or '-' || (dots && text[end] == '.')))
-            {
-                end++;
-            }
-            // A stop or hyphen at the end is the sentence's.
-            while (end > start && text[end - 1] is '.' or '-')
+            int body = start + prefix.Length;
+            int end = prefix is "eyJ" or "SG." or "ya29." or "xoxe." ? ahead.DottedEnd(body) : ahead.PlainEnd(body);
+            // A stop at the end is the sentence's; more than three are an ellipsis of somebody who hides the rest.
+            for (int stops = 0; stops < 3 && end > body && text[end - 1] == '.'; stops++)
             {
                 end--;
             }
-            ReadOnlySpan<char> body = text[(start + prefix.Length)..Math.Max(end, start + prefix.Length)];
-            if (body.Length >= least && (!digit || body.ContainsAnyInRange('0', '9')) && (prefix != "eyJ" || IsWebToken(body)))
+            // Of a web token, header and payload are told by the dot between them.
+            if (end - body >= least && (!digit || ahead.Digit(body) < end) && (prefix != "eyJ" || (ahead.Dot(body) < end && ahead.Dot(body) - body >= 8)))
             {
                 return end;
             }
         }
         return -1;
     }
-
-    // Header, payload and signature; an encrypted one has five parts.
-    private static bool IsWebToken(ReadOnlySpan<char> body) => body.Count('.') is >= 1 and <= 4 && body.IndexOf('.') >= 8;
 
     // Decision: a block without an end is a key that was cut off, and is redacted as far as it can reach.
     private static int PemBlockEnd(ReadOnlySpan<char> text, int start, ref bool pemEnds)
@@ -160,5 +154,33 @@ internal sealed class KeyRule : IRedactionRule
                 i = end;
             }
         }
+    }
+
+    /// <summary>
+    /// Where something comes next, remembered until it is passed. Prefixes may stand closely ("sk-sk-sk-…"), and looking ahead from each
+    /// would cost the square of the text.
+    /// </summary>
+    private ref struct Ahead(ReadOnlySpan<char> text)
+    {
+        private const string Plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+        private static readonly SearchValues<char> PlainChars = SearchValues.Create(Plain);
+        private static readonly SearchValues<char> DottedChars = SearchValues.Create(Plain + ".");
+
+        private readonly ReadOnlySpan<char> _text = text;
+        private int _plainEnd = -1;
+        private int _dottedEnd = -1;
+        private int _digit = -1;
+        private int _dot = -1;
+
+        public int PlainEnd(int from) => _plainEnd >= from ? _plainEnd : _plainEnd = At(from, _text[from..].IndexOfAnyExcept(PlainChars));
+
+        public int DottedEnd(int from) => _dottedEnd >= from ? _dottedEnd : _dottedEnd = At(from, _text[from..].IndexOfAnyExcept(DottedChars));
+
+        public int Digit(int from) => _digit >= from ? _digit : _digit = At(from, _text[from..].IndexOfAnyInRange('0', '9'));
+
+        public int Dot(int from) => _dot >= from ? _dot : _dot = At(from, _text[from..].IndexOf('.'));
+
+        private readonly int At(int from, int offset) => offset < 0 ? _text.Length : from + offset;
     }
 }

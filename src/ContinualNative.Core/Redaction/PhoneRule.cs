@@ -15,7 +15,7 @@ internal sealed class PhoneRule : IRedactionRule
 
     private static readonly HashSet<string> Words = new(StringComparer.OrdinalIgnoreCase)
     {
-        "phone", "telephone", "tel", "mobile", "cell", "cellphone", "call", "fax", "whatsapp", "sms", "text", "dial", "ring", "landline", "hotline",
+        "phone", "telephone", "tel", "ph", "mob", "mobile", "cell", "cellphone", "call", "fax", "whatsapp", "sms", "text", "dial", "ring", "landline", "hotline",
         "telefon", "handy", "mobil", "rufnummer", "telefonnummer", "handynummer", "anrufen", "ruf",
         "téléphone", "portable", "fixe", "teléfono", "telefono", "móvil", "movil", "celular", "cellulare", "telefone", "telemóvel", "telefoon", "mobiel",
     };
@@ -23,8 +23,10 @@ internal sealed class PhoneRule : IRedactionRule
     private static readonly HashSet<string> Fillers = new(StringComparer.OrdinalIgnoreCase)
     {
         "number", "no", "nr", "num", "nummer", "numéro", "número", "numero", "is", "ist", "est", "es", "me", "us", "him", "her", "them", "at", "on", "under", "unter", "the",
-        "my", "our", "mein", "meine", "s", "n", "at:", "or", "oder", "back", "home", "work", "direct", "today", "now",
+        "my", "our", "mein", "meine", "s", "n", "or", "oder", "back", "home", "work", "direct", "today", "now",
     };
+
+    private static readonly HashSet<string> Abbreviations = new(StringComparer.OrdinalIgnoreCase) { "tel", "ph", "mob", "no", "nr", "num" };
 
     public string Kind => "PHONE";
 
@@ -72,8 +74,9 @@ internal sealed class PhoneRule : IRedactionRule
             // "C++11" and "a+10" are none; nine digits at least, as "+12 345 678" is a gain.
             return DigitRun.IsWordBefore(text, plus) || (plus > 0 && text[plus - 1] is '+') || digits[0] == '0' ? -1 : Window(text, groups, first, 9, 15, 11, strict: false);
         }
-        // What follows upon a hyphen, stop or slash is the rest of another number, and a sign before it makes it an amount or an order.
-        if ((first > 0 && !OnlySpacesOrBracket(text, groups[first - 1], head)) || (head.Start > 0 && text[head.Start - 1] is '#' or '$' or '€' or '£' or '-' or '.' or '/' or ',' or '*' or '='))
+        // What hangs on a hyphen, stop or slash is the rest of another number, and a sign before it makes it an amount or an order. After the
+        // opening bracket, plus is where that would stand.
+        if (plus >= 0 && (text[plus] is '#' or '$' or '€' or '£' or '.' or '/' or ',' or '*' || DigitRun.IsHyphen(text[plus])))
         {
             return ContextOnly(text, before, groups, first);
         }
@@ -148,7 +151,7 @@ internal sealed class PhoneRule : IRedactionRule
         int match = -1;
         for (int last = first; last < groups.Count; last++)
         {
-            if (last > first && digits >= enough && DigitRun.OnlySpaces(text, groups[last - 1], groups[last]))
+            if (last > first && digits >= enough && OnlySpacesOrBracket(text, groups[last - 1], groups[last]))
             {
                 break;
             }
@@ -165,10 +168,13 @@ internal sealed class PhoneRule : IRedactionRule
         return match;
     }
 
-    // Whether a number can end with this group: no letter follows, and no further digits but after a space.
-    private static bool Ends(ReadOnlySpan<char> text, List<DigitRun.Group> groups, int last) =>
-        !DigitRun.IsWord(text, groups[last].End) && (groups[last].End == text.Length || text[groups[last].End] is not ('%' or '€')) &&
-        (last + 1 >= groups.Count || OnlySpacesOrBracket(text, groups[last], groups[last + 1]));
+    // Whether a number can end with this group: no letter follows, no percent sign, and nothing that hangs further digits on it.
+    private static bool Ends(ReadOnlySpan<char> text, List<DigitRun.Group> groups, int last)
+    {
+        int end = groups[last].End;
+        return !DigitRun.IsWord(text, end) && (end == text.Length || text[end] is not ('%' or '€')) &&
+            (last + 1 >= groups.Count || DigitRun.IsSpace(text[end]) || text[end] is '(' or ')');
+    }
 
     private static bool OnlySpacesOrBracket(ReadOnlySpan<char> text, DigitRun.Group a, DigitRun.Group b)
     {
@@ -215,16 +221,17 @@ internal sealed class PhoneRule : IRedactionRule
     {
         int floor = Math.Max(0, at - MaxLookBack);
         int i = at;
-        int fillers = 0;
-        while (true)
+        for (int fillers = 0; fillers <= MaxFillers; fillers++)
         {
+            bool stop = false;
             while (i > floor && !char.IsLetter(text[i - 1]))
             {
-                // A digit or the end of a sentence between them: the word belongs to something else.
-                if (char.IsAsciiDigit(text[i - 1]) || text[i - 1] is '\n' or '!' or '?' or ';' || (text[i - 1] == '.' && i < at && text[i] == ' ' && i - 1 > floor && fillers > 0))
+                // Past a digit or the end of a sentence, the word belongs to something else.
+                if (char.IsAsciiDigit(text[i - 1]) || text[i - 1] is '\n' or '!' or '?' or ';')
                 {
                     return false;
                 }
+                stop |= text[i - 1] == '.';
                 i--;
             }
             if (i == floor)
@@ -237,15 +244,20 @@ internal sealed class PhoneRule : IRedactionRule
                 i--;
             }
             ReadOnlySpan<char> word = text[i..end];
+            if (stop && !Abbreviations.GetAlternateLookup<ReadOnlySpan<char>>().Contains(word))
+            {
+                return false;
+            }
             if (IsPhoneWord(word))
             {
                 return true;
             }
-            if (++fillers > MaxFillers || !Fillers.GetAlternateLookup<ReadOnlySpan<char>>().Contains(word))
+            if (!Fillers.GetAlternateLookup<ReadOnlySpan<char>>().Contains(word))
             {
                 return false;
             }
         }
+        return false;
     }
 
     private static bool IsPhoneWord(ReadOnlySpan<char> word) =>
@@ -257,7 +269,7 @@ internal sealed class PhoneRule : IRedactionRule
         int start = 0;
         for (int i = 1; i <= name.Length; i++)
         {
-            if (i == name.Length || !char.IsLetter(name[i]) || char.IsUpper(name[i]))
+            if (i == name.Length || !char.IsLetter(name[i]) || (char.IsUpper(name[i]) && !char.IsUpper(name[i - 1])))
             {
                 if (IsPhoneWord(name.AsSpan(start, i - start).Trim("_-. ")))
                 {

@@ -35,8 +35,8 @@ public sealed class Calibrator
     // Columns of a fit: intercept, features, the dummy for foreign samples.
     private const int Width = FeatureBasis.Count + 2;
 
-    // Newest samples that one fit uses; more would not change it.
-    private const int MostFitted = 20_000;
+    // Newest samples of either kind that one fit uses: more would hardly change a dozen coefficients, and a fit stays within milliseconds.
+    private const int MostFitted = 3000;
 
     // Precisions of the priors, in samples: a sample adds at most ¼ to the information about a coefficient of a standardized column. The intercept of the first level is nearly free.
     private const double FirstSlope = 4;
@@ -69,9 +69,7 @@ public sealed class Calibrator
     /// <param name="since">Per task, the position from which the traffic is as it is now (see <see cref="RiskMonitor.ChangedAt"/>): older audits set no threshold. Tasks that are not named have no such position.</param>
     public IReadOnlyList<Calibration> Fit(IReadOnlyList<LabelledSample> samples, string adapter, IReadOnlyDictionary<string, long>? since = null)
     {
-        // Newest first, and ties (the same request under two adapters) in an order that does not depend on the caller's.
-        LabelledSample[] ordered = [.. samples];
-        Array.Sort(ordered, static (a, b) => a.Sequence != b.Sequence ? b.Sequence.CompareTo(a.Sequence) : string.CompareOrdinal(a.Adapter, b.Adapter));
+        LabelledSample[] ordered = NewestFirst(samples);
         Dictionary<(string Task, bool Early), Group> groups = [];
         for (int i = 0; i < ordered.Length; i++)
         {
@@ -99,6 +97,8 @@ public sealed class Calibrator
         }
 
         long newest = ordered.Length > 0 ? ordered[0].Sequence : 0;
+        // What tasks without enough audits share; by target.
+        Dictionary<(bool Early, double Target), CalibrationSide?> borrowed = [];
         List<Calibration> calibrations = [];
         foreach (string task in groups.Keys.Select(static k => k.Task).Distinct().Order(StringComparer.Ordinal))
         {
@@ -128,24 +128,49 @@ public sealed class Calibrator
             }
             double? target = _options.TargetOf(task);
             (double[] ofSide, Group[] sideGroups) = sides[early];
-            CalibrationSide pooled = standard.Side(ofSide, Count(sideGroups));
             CalibrationSide own = groups.TryGetValue((task, early), out Group? group) && task != Calibration.AnyTask
-                ? WithThreshold(standard.Side(Model(ordered, [group], standard, ofSide, NextPrecision()), group.Fit.Count), ordered, [group], ThresholdScope.Task, target)
-                : pooled;
+                ? WithThreshold(standard.Side(Model(ordered, [group], standard, ofSide, NextPrecision()), group.Fitted), ordered, [group], ThresholdScope.Task, target)
+                : standard.Side(ofSide, Count(sideGroups));
             if (target is null || own.Threshold is not null)
             {
                 return own;
             }
-            CalibrationSide shared = WithThreshold(pooled, ordered, sideGroups, ThresholdScope.AllTasks, target);
-            if (shared.Threshold is null)
-            {
-                shared = WithThreshold(standard.Side(everything, Count(all)), ordered, all, ThresholdScope.All, target);
-            }
+            ref CalibrationSide? shared = ref CollectionsMarshal.GetValueRefOrAddDefault(borrowed, (early, target.Value), out _);
+            shared ??= WithThreshold(standard.Side(ofSide, Count(sideGroups)), ordered, sideGroups, ThresholdScope.AllTasks, target) is { Threshold: not null } ofTasks
+                ? ofTasks
+                : WithThreshold(standard.Side(everything, Count(all)), ordered, all, ThresholdScope.All, target);
             return shared.Threshold is null ? own : shared;
         }
     }
 
-    private static int Count(Group[] groups) => groups.Sum(static g => g.Fit.Count);
+    // Ties (a request under two adapters) in an order that does not depend on the caller's.
+    private static LabelledSample[] NewestFirst(IReadOnlyList<LabelledSample> samples)
+    {
+        long[] keys = new long[samples.Count];
+        int[] order = new int[samples.Count];
+        for (int i = 0; i < keys.Length; i++)
+        {
+            (keys[i], order[i]) = (~samples[i].Sequence, i);
+        }
+        Array.Sort(keys, order);
+        for (int from = 0; from < keys.Length;)
+        {
+            int to = from + 1;
+            while (to < keys.Length && keys[to] == keys[from])
+            {
+                to++;
+            }
+            if (to - from > 1)
+            {
+                order.AsSpan(from, to - from).Sort((a, b) =>
+                    string.CompareOrdinal(samples[a].RequestId, samples[b].RequestId) is not 0 and var byId ? byId : string.CompareOrdinal(samples[a].Adapter, samples[b].Adapter));
+            }
+            from = to;
+        }
+        return [.. order.Select(i => samples[i])];
+    }
+
+    private static int Count(Group[] groups) => groups.Sum(static g => g.Fitted);
 
     private CalibrationSide WithThreshold(CalibrationSide side, LabelledSample[] samples, Group[] groups, ThresholdScope scope, double? target)
     {
@@ -182,7 +207,7 @@ public sealed class Calibrator
 
     private double[] Model(LabelledSample[] samples, Group[] groups, Standard standard, double[] mean, double[] precision)
     {
-        (int Index, bool Native, double Weight)[] fit = [.. groups.SelectMany(static g => g.Fit).OrderBy(static f => f.Index).Take(MostFitted)];
+        (int Index, bool Native, double Weight)[] fit = Newest(groups);
         double native = 0, foreign = 0;
         foreach ((_, bool isNative, double weight) in fit)
         {
@@ -206,6 +231,12 @@ public sealed class Calibrator
         return LogisticRegression.Fit(rows, positive, weights, mean, precision);
     }
 
+    private static (int Index, bool Native, double Weight)[] Newest(Group[] groups) =>
+    [
+        .. groups.SelectMany(static g => g.Native.Take(MostFitted)).Order().Take(MostFitted).Select(static i => (i, true, 1.0)),
+        .. groups.SelectMany(static g => g.Foreign.Take(MostFitted)).OrderBy(static f => f.Index).Take(MostFitted).Select(static f => (f.Index, false, f.Weight)),
+    ];
+
     private static double[] First()
     {
         double[] mean = new double[Width];
@@ -225,36 +256,40 @@ public sealed class Calibrator
         // Indices of the samples that set the threshold; the model never sees them.
         public List<int> Held { get; } = [];
 
-        public List<(int Index, bool Native, double Weight)> Fit { get; } = [];
+        // Indices of the audits that train the model.
+        public List<int> Native { get; private set; } = [];
+
+        public List<(int Index, double Weight)> Foreign { get; } = [];
+
+        public int Fitted => Native.Count + Foreign.Count;
 
         public void Add(int index, bool native, double weight, int window)
         {
-            if (native && _window.Count < window)
+            if (!native)
+            {
+                Foreign.Add((index, weight));
+            }
+            else if (_window.Count < window)
             {
                 _window.Add(index);
             }
             else
             {
-                Fit.Add((index, native, weight));
+                Native.Add(index);
             }
         }
 
         public void Split(LabelledSample[] samples, CalibrationOptions options)
         {
-            int native = Fit.Count(static f => f.Native);
-            double others = native + Math.Min(Fit.Count - native, options.FitSamples) / 2.0;
+            double others = Native.Count + Math.Min(Foreign.Count, options.FitSamples) / 2.0;
             double taken = _window.Count == 0 ? 0 : Math.Clamp((options.FitSamples - others) / _window.Count, 0, MostTakenForFit);
+            List<int> train = [];
             foreach (int index in _window)
             {
-                if (SipHash.Uniform(options.Seed, Purpose, samples[index].RequestId) < taken)
-                {
-                    Fit.Add((index, true, 1));
-                }
-                else
-                {
-                    Held.Add(index);
-                }
+                (SipHash.Uniform(options.Seed, Purpose, samples[index].RequestId) < taken ? train : Held).Add(index);
             }
+            // All of the window is newer than what is in already.
+            Native = [.. train, .. Native];
         }
     }
 
@@ -267,7 +302,7 @@ public sealed class Calibrator
             double[] squares = new double[FeatureBasis.Count];
             int[] counts = new int[FeatureBasis.Count];
             Span<double> columns = stackalloc double[FeatureBasis.Count];
-            foreach ((int index, _, _) in groups.SelectMany(static g => g.Fit).OrderBy(static f => f.Index).Take(MostFitted))
+            foreach ((int index, _, _) in Newest(groups))
             {
                 FeatureBasis.Write(samples[index].Features, columns);
                 for (int j = 0; j < columns.Length; j++)

@@ -45,7 +45,7 @@ internal static class AnswerText
                 continue;
             }
             while (i < text.Length && !IsIdeograph(text[i]) &&
-                (IsWord(text, i) || (text[i] is '.' or ',' or '\'' or '’' && i + 1 < text.Length && char.IsLetterOrDigit(text[i + 1]) && char.IsLetterOrDigit(text[i - 1]) && char.IsDigit(text[i - 1]) == char.IsDigit(text[i + 1]))))
+                (IsWord(text, i) || (i + 1 < text.Length && (text[i] is '.' or ',' ? char.IsDigit(text[i - 1]) && char.IsDigit(text[i + 1]) : text[i] == '\'' && char.IsLetter(text[i - 1]) && char.IsLetter(text[i + 1])))))
             {
                 i++;
             }

@@ -16,15 +16,16 @@ internal static class JsonAgreement
     /// </summary>
     public static double Score(string local, string teacher)
     {
-        Dictionary<string, string>? a = Leaves(local);
-        Dictionary<string, string>? b = Leaves(teacher);
+        Dictionary<(int Parent, string Step), int> paths = [];
+        Dictionary<int, string>? a = Leaves(local, paths);
+        Dictionary<int, string>? b = Leaves(teacher, paths);
         if (a is null || b is null)
         {
             return a is null && b is null && AnswerText.Normalize(local) == AnswerText.Normalize(teacher) ? 1 : 0;
         }
         int equal = 0;
         int both = 0;
-        foreach ((string path, string value) in a)
+        foreach ((int path, string value) in a)
         {
             if (b.TryGetValue(path, out string? other))
             {
@@ -35,17 +36,17 @@ internal static class JsonAgreement
         return (double)equal / (a.Count + b.Count - both);
     }
 
-    private static Dictionary<string, string>? Leaves(string answer)
+    private static Dictionary<int, string>? Leaves(string answer, Dictionary<(int, string), int> paths)
     {
         using JsonDocument? document = Find(answer);
         if (document is null)
         {
             return null;
         }
-        Dictionary<string, string> leaves = new(StringComparer.Ordinal);
+        Dictionary<int, string> leaves = [];
         try
         {
-            Collect(document.RootElement, new StringBuilder(), leaves);
+            Collect(document.RootElement, 0, paths, leaves);
         }
         catch (InvalidOperationException)
         {
@@ -55,32 +56,37 @@ internal static class JsonAgreement
         return leaves;
     }
 
-    private static void Collect(JsonElement element, StringBuilder path, Dictionary<string, string> leaves)
+    // A path is a number, given to its parent's number and its last step: written out, long names above many leaves would fill the memory.
+    private static void Collect(JsonElement element, int path, Dictionary<(int, string), int> paths, Dictionary<int, string> leaves)
     {
-        int length = path.Length;
-        switch (element.ValueKind)
+        if (element.ValueKind == JsonValueKind.Object && element.EnumerateObject().Any())
         {
-            case JsonValueKind.Object when element.EnumerateObject().Any():
-                foreach (JsonProperty property in element.EnumerateObject())
-                {
-                    // The length before the name keeps {"a.b": 1} and {"a": {"b": 1}} apart.
-                    path.Append(CultureInfo.InvariantCulture, $".{property.Name.Length}:").Append(property.Name);
-                    Collect(property.Value, path, leaves);
-                    path.Length = length;
-                }
-                break;
-            case JsonValueKind.Array when element.GetArrayLength() > 0:
-                int index = 0;
-                foreach (JsonElement item in element.EnumerateArray())
-                {
-                    path.Append(CultureInfo.InvariantCulture, $"[{index++}]");
-                    Collect(item, path, leaves);
-                    path.Length = length;
-                }
-                break;
-            default:
-                leaves[path.ToString()] = Leaf(element);
-                break;
+            foreach (JsonProperty property in element.EnumerateObject())
+            {
+                Collect(property.Value, Step("." + property.Name), paths, leaves);
+            }
+        }
+        else if (element.ValueKind == JsonValueKind.Array && element.GetArrayLength() > 0)
+        {
+            int index = 0;
+            foreach (JsonElement item in element.EnumerateArray())
+            {
+                Collect(item, Step((index++).ToString(CultureInfo.InvariantCulture)), paths, leaves);
+            }
+        }
+        else
+        {
+            leaves[path] = Leaf(element);
+        }
+
+        int Step(string step)
+        {
+            if (!paths.TryGetValue((path, step), out int next))
+            {
+                next = paths.Count + 1;
+                paths.Add((path, step), next);
+            }
+            return next;
         }
     }
 

@@ -30,7 +30,7 @@ public static class JudgePrompt
     }
 
     /// <summary>The judge's messages. Throws <see cref="ArgumentException"/> for a template with a <see cref="Fault"/>.</summary>
-    /// <param name="template">A prompt with <c>{question}</c>, <c>{reference}</c> and <c>{answer}</c>, or null for <see cref="DefaultTemplate"/>.</param>
+    /// <param name="template">A prompt with <c>{question}</c>, <c>{reference}</c> and <c>{answer}</c>, or null for <see cref="DefaultTemplate"/>. One that has the word <c>SCORE</c> is answered by a score, another by PASS or FAIL.</param>
     /// <param name="question">The request, as text.</param>
     /// <param name="reference">The teacher's answer.</param>
     /// <param name="answer">The local answer.</param>
@@ -62,7 +62,9 @@ public static class JudgePrompt
             prompt.Append(CultureInfo.InvariantCulture, $"<{tag}>\n{value}\n</{tag}>");
             i += name.Length;
         }
-        prompt.Append("\n\nGive your reason in one short sentence. Then end with one line that is either VERDICT: PASS or VERDICT: FAIL.");
+        prompt.Append(template.Contains("SCORE", StringComparison.Ordinal)
+            ? "\n\nGive your reason in one short sentence. Then end with one line SCORE: and a number from 0 to 10."
+            : "\n\nGive your reason in one short sentence. Then end with one line that is either VERDICT: PASS or VERDICT: FAIL.");
         return
         [
             new ChatMessage
@@ -96,7 +98,9 @@ public static class JudgePrompt
             {
                 if (line.StartsWith(word, StringComparison.OrdinalIgnoreCase) && line.AsSpan(word.Length).TrimStart() is [':' or '=' or '-', ..] rest)
                 {
-                    return Value(rest[1..].ToString());
+                    string said = rest[1..].ToString();
+                    int remark = said.AsSpan().IndexOfAny('(', ';', '—');
+                    return Value(remark < 0 ? said : said[..remark]) ?? Words(said);
                 }
             }
         }
@@ -124,6 +128,11 @@ public static class JudgePrompt
 
     private static double? Value(string text)
     {
+        // The hyphen of a list is no minus, but that of a number is.
+        if (text.AsSpan().TrimStart() is ['-', >= '0' and <= '9', ..])
+        {
+            return null;
+        }
         string plain = Plain(text).Trim(' ', '.', '!', '"', '\'', '_', '[', ']', '(', ')', '\r', '\n', '\t');
         if (plain.Equals("PASS", StringComparison.OrdinalIgnoreCase) || plain.Equals("PASSED", StringComparison.OrdinalIgnoreCase) || plain.Equals("PASSES", StringComparison.OrdinalIgnoreCase))
         {

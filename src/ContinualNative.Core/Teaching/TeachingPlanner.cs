@@ -16,7 +16,8 @@ namespace ContinualNative.Core.Teaching;
 /// <item>A novel prompt: its distance ÷ (1 + labels of its cluster), so the first label of a cluster comes before the tenth of another.</item>
 /// </list>
 /// Decision: value, not value for money. The cheapest requests are the shortest, and a model taught by those alone learns to answer short ones.
-/// For the same reason a candidate that the hour's allowance does not cover ends the plan, and is paid for by what is saved until the next.
+/// For the same reason a candidate that the pace does not cover yet ends the plan, and is paid for by what is saved until the next; unless it costs
+/// more than an hour's budget, for which nobody is kept waiting: it is passed over until so much is left unspent.
 /// </remarks>
 public sealed class TeachingPlanner
 {
@@ -98,6 +99,10 @@ public sealed class TeachingPlanner
         {
             if (!pace.TryPay(candidate.EstimatedCost))
             {
+                if (MayBePassedOver(candidate, pace))
+                {
+                    continue;
+                }
                 return;
             }
             picks.Add(new TeachingPick(candidate, LabelReason.Random, StableHash.Share(chance)));
@@ -132,6 +137,11 @@ public sealed class TeachingPlanner
             TeachingPick pick = pool.ByTask[task].Peek();
             if (!pace.TryPay(pick.Candidate.EstimatedCost))
             {
+                if (MayBePassedOver(pick.Candidate, pace))
+                {
+                    pool.ByTask[task].Dequeue();
+                    continue;
+                }
                 return;
             }
             pool.ByTask[task].Dequeue();
@@ -148,6 +158,8 @@ public sealed class TeachingPlanner
         bool IsFree(TeachingCandidate candidate) =>
             !picked.Contains(candidate.RequestId) && (candidate.Cluster is not { } cluster || byCluster.GetValueOrDefault(cluster) < _options.LabelsPerCluster);
     }
+
+    private bool MayBePassedOver(TeachingCandidate candidate, Purse pace) => pace.Labels > 0 && candidate.EstimatedCost.Nanos > _options.DailyBudget.Nanos / 24;
 
     private Dictionary<string, Queue<TeachingPick>> Rank(List<TeachingCandidate> candidates, LabelReason reason, TeachingBudget budget) =>
         candidates

@@ -31,7 +31,7 @@ public sealed class RunningAnswer : IDisposable, IThreadPoolWorkItem, IValueTask
     private int _readers;
     private volatile bool _cancelled;
 
-    internal RunningAnswer(int topLogProbs, int earlyTokens, Action<RunningAnswer> onCancel)
+    internal RunningAnswer(int topLogProbs, Action<RunningAnswer> onCancel, int earlyTokens = 0)
     {
         EarlyTokens = earlyTokens;
         if (earlyTokens > 0)

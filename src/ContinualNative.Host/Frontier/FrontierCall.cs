@@ -62,7 +62,8 @@ internal sealed class FrontierCall : IDisposable
         State.Working = false;
         if (Parts.FinishReason is null)
         {
-            throw Parts.Pieces == 0
+            // JSON that is no part of an answer reads as a part with nothing in it.
+            throw !Began && Parts.Model is null
                 ? Fail(FrontierErrorKind.Nonsense, "what it sent is no answer; check that 'url' is the base of an OpenAI-compatible API", mayFallOver: false)
                 : Began ? Fail(FrontierErrorKind.CutOff, "its answer broke off", mayFallOver: false)
                 : Fail(FrontierErrorKind.Unavailable, "it ended its answer before it had begun", mayFallOver: true);

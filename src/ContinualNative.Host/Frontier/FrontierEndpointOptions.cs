@@ -73,8 +73,8 @@ internal sealed record FrontierEndpointOptions
                 throw Wrong("prices." + key, $"{price} does not lie between 0 and 1000000 dollars per million tokens");
             }
         }
-        Between("first_byte_timeout", FirstByteTimeout.TotalSeconds, 0.01, 3600);
         Between("timeout", Timeout.TotalSeconds, 0.01, 3600);
+        Between("first_byte_timeout", FirstByteTimeout.TotalSeconds, 0.01, 3600);
         if (FirstByteTimeout > Timeout)
         {
             throw Wrong("first_byte_timeout", "it is longer than 'timeout', the time for the whole answer");

@@ -11,8 +11,8 @@ internal sealed record FrontierBreakerOptions
     /// <summary>The share of failed attempts within <see cref="Window"/> that opens the circuit.</summary>
     public double FailureRatio { get; init; } = 0.5;
 
-    /// <summary>Attempts within <see cref="Window"/> below which it stays closed.</summary>
-    public int MinimumCalls { get; init; } = 5;
+    /// <summary>Attempts (retries count) within <see cref="Window"/> below which it stays closed.</summary>
+    public int MinimumCalls { get; init; } = 10;
 
     public TimeSpan Window { get; init; } = TimeSpan.FromSeconds(30);
 

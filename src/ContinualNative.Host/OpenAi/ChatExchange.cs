@@ -75,6 +75,7 @@ internal sealed class ChatExchange(HttpContext http, ServedModel model, ChatRequ
     private async Task<bool> CollectAsync(GenerationRun run, PreparedChat chat)
     {
         (string name, string adapter) = await run.AdmittedAsync();
+        route.SetAdapter(adapter);
         CollectedAnswer[] answers = await CollectedAnswer.AllAsync(run);
         GenerationResult result = answers[0].Result;
         (string text, List<ToolCall> calls) = ChatCompletions.Split(answers[0].Text, chat.NewReader());
@@ -108,13 +109,14 @@ internal sealed class ChatExchange(HttpContext http, ServedModel model, ChatRequ
     private async Task<bool> StreamAsync(GenerationRun run, PreparedChat chat)
     {
         (string name, string adapter) = await run.AdmittedAsync();
+        route.SetAdapter(adapter);
         if (route.IsOpen)
         {
             RunningAnswer answer = run.Answers[0];
             Confidence seen = await answer.Early.WaitAsync(run.Cancelled);
-            bool whole = answer.Completion.IsCompletedSuccessfully;
-            bool truncated = whole && answer.Completion.Result.FinishReason == FinishReason.Length && request.MaxTokens is null;
-            route.SetAdapter(adapter);
+            // Decision: by the number of tokens, not by whether more have come meanwhile: equal requests are judged by equal features on any machine.
+            bool whole = seen.Tokens < route.HoldBack;
+            bool truncated = whole && (await answer.Completion.WaitAsync(run.Cancelled)).FinishReason == FinishReason.Length && request.MaxTokens is null;
             route.Judge(seen, chat.Tokens.Length, truncated, early: !whole);
             // The local answer runs on until the frontier's has begun: it is the one to send when that never does.
             if (route.Decision!.Route == Route.Frontier && await SendFrontierAsync(() => FinishLocalAsync(run, chat)))

@@ -131,6 +131,10 @@ internal abstract class GenerationFields
                 if (JsonIn.Object(value, name).TryGetProperty("task", out JsonElement task) && !task.IsNull())
                 {
                     Task = JsonIn.Text(task, "metadata.task");
+                    if (!TaskDefinition.IsName(Task))
+                    {
+                        throw ApiException.WrongValue("metadata.task", $"Invalid 'metadata.task': a task's name has 1 to {TaskDefinition.MaxNameLength} letters, digits and - _ . /");
+                    }
                 }
                 return true;
             default:

@@ -44,6 +44,7 @@ internal static class TextCompletions
         if (request.Stream)
         {
             (string streamed, string by) = await run.AdmittedAsync();
+            route.SetAdapter(by);
             RouteNote noted = route.Note with { Adapter = by };
             GenerationResult[]? results = await AnswerStream.WriteAsync(
                 http, run, request, id, "text_completion", streamed, noted, (sse, i) => new TextChoiceWriter(sse, i, model.Engine.Tokenizer, request, echoes[i / request.Choices], noted));
@@ -55,6 +56,7 @@ internal static class TextCompletions
             return;
         }
         (string name, string adapter) = await run.AdmittedAsync();
+        route.SetAdapter(adapter);
         CollectedAnswer[] answers = await CollectedAnswer.AllAsync(run);
         RouteNote note = route.Note with { Adapter = adapter, Confidence = answers[0].Result.Confidence };
         note.SetHeaders(http);

@@ -38,12 +38,20 @@ internal sealed class LabelRecorder(SignalHub hub)
             Latency = answer.Latency,
             TrainingAllowed = answer.TrainingAllowed,
         };
-        if (local is not null && task.Measure == AgreementMeasure.Judge)
+        hub.TeacherAnswered(answer.Endpoint, answer.Model);
+        double? agreement = null;
+        if (local is not null)
         {
-            hub.Track(() => JudgeAsync(label, task, request, local, teacher));
-            return;
+            // Tool calls are compared as what they are, whatever measure their task has for texts.
+            agreement = Agreement.ToolCallScore(local, teacher);
+            if (agreement is null && task.Measure == AgreementMeasure.Judge)
+            {
+                hub.Track(() => JudgeAsync(label, task, request, local, teacher));
+                return;
+            }
+            agreement ??= Agreement.Score(task.Measure, local, teacher, static t => PromptEmbedder.Embed(t));
         }
-        await StoreAsync(label, task, local is null ? null : Agreement.Score(task.Measure, local, teacher, static t => PromptEmbedder.Embed(t)));
+        await StoreAsync(label, task, agreement);
     }
 
     private async Task JudgeAsync(TeacherLabel label, TaskDefinition task, ChatRequest? request, string local, string teacher)

@@ -327,8 +327,11 @@ internal sealed class RequestRoute : IDisposable
         Decision = Decision! with { Route = Route.Local, Reason = failure.Kind == FrontierErrorKind.OverBudget ? RouteReason.OverBudget : RouteReason.FrontierDown };
     }
 
-    private FrontierRequest UpwardRequest() =>
-        FrontierRequests.Of(_hub.Redaction.ForFrontier ? RequestText.Read(_redacted!) : (ChatRequest)_request, _id);
+    // Log-probabilities are no part of what is stored of a request.
+    private FrontierRequest UpwardRequest() => FrontierRequests.Of(_hub.Redaction.ForFrontier ? RequestText.Read(_redacted!) : (ChatRequest)_request, _id) with
+    {
+        TopLogProbs = _request.TopLogProbs >= 0 ? _request.TopLogProbs : null,
+    };
 
     private string Restored(string text) => _hub.Redaction.ForFrontier ? _session!.Restore(text) : text;
 

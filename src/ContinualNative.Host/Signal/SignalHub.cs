@@ -89,6 +89,9 @@ internal sealed partial class SignalHub : IAsyncDisposable
     /// <summary>Set by the teacher: there is something new to ask.</summary>
     public Action AuditWaits { get; set; } = static () => { };
 
+    /// <summary>Set by the teacher: an endpoint has answered, with this version of its model.</summary>
+    public Action<string, string> TeacherAnswered { get; set; } = static (_, _) => { };
+
     /// <summary>Set by the calibration service: a label of a task has been stored.</summary>
     public Action<string> Labelled { get; set; } = static _ => { };
 

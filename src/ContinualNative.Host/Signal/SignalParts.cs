@@ -148,6 +148,7 @@ internal sealed record SignalParts
                 Prices = new TokenPrices(options.FrontierPriceIn, options.FrontierPriceCached ?? options.FrontierPriceIn, options.FrontierPriceOut),
                 TrainingAllowed = options.FrontierTrainingAllowed,
                 Timeout = options.FrontierTimeout,
+                FirstByteTimeout = TimeSpan.FromSeconds(Math.Min(30, options.FrontierTimeout.TotalSeconds)),
             });
         }
         endpoints.AddRange(policy.Frontiers);

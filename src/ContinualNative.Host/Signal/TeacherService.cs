@@ -34,6 +34,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private readonly ClusterIndex _clusters = new();
     private readonly Dictionary<string, long> _clusterOf = new(StringComparer.Ordinal);
     private TeacherVersions _teachers = new([]);
+    private volatile bool _newTeacher;
     private bool _relabelling;
     private long _after;
     private long _seen;
@@ -46,6 +47,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
         }
         hub.AuditWaits = () => _wake.Writer.TryWrite(true);
         _teachers = new TeacherVersions(store.Teachers().Select(static t => (t.Endpoint, t.Teacher)));
+        hub.TeacherAnswered = NoteTeacher;
         TeachingPlanner planner = new(hub.Teaching);
         TimeSpan pause = TimeSpan.Zero;
         while (!stoppingToken.IsCancellationRequested)
@@ -106,6 +108,12 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             {
                 return false;
             }
+        }
+        if (_newTeacher)
+        {
+            _newTeacher = false;
+            _relabelling = true;
+            _relabelled.Clear();
         }
         return !_relabelling || await RelabelAsync(store, cancellationToken);
     }
@@ -249,7 +257,6 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             {
                 _clusters.AddLabel(cluster);
             }
-            NoteTeacher(answer);
             return true;
         }
         catch (FrontierException e)
@@ -275,13 +282,13 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private void Failed(string id) => _attempts[id] = _attempts.GetValueOrDefault(id) + 1;
 
     // A version never seen of an endpoint that has labelled before: the bar has moved.
-    private void NoteTeacher(FrontierAnswer answer)
+    private void NoteTeacher(string endpoint, string teacher)
     {
-        if (_teachers.Observe(answer.Endpoint, answer.Model) == TeacherChange.New)
+        if (_teachers.Observe(endpoint, teacher) == TeacherChange.New)
         {
-            _relabelled.Clear();
-            _relabelling = true;
-            LogNewTeacher(_logger, answer.Endpoint, answer.Model);
+            _newTeacher = true;
+            _wake.Writer.TryWrite(true);
+            LogNewTeacher(_logger, endpoint, teacher);
         }
     }
 

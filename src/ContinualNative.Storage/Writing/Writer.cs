@@ -36,6 +36,7 @@ internal sealed partial class Writer : IAsyncDisposable
     private volatile bool _due;
     private volatile bool _closing;
     private volatile bool _over;
+    private volatile int _mostPages;
     private WriterSession? _session;
     private int _wants;
     private int _queued;
@@ -85,6 +86,13 @@ internal sealed partial class Writer : IAsyncDisposable
     public long Labels => Interlocked.Read(ref _labels);
 
     public StoreError? Failing => _failure?.Error;
+
+    /// <summary>See <see cref="TrafficStore.MostPages"/>.</summary>
+    public int MostPages
+    {
+        get => _mostPages;
+        set => _mostPages = value;
+    }
 
     /// <summary>Queues a record; waits for room while writing works, and drops it when there is none while it does not.</summary>
     public ValueTask RecordAsync(Write write, CancellationToken cancellationToken)
@@ -279,6 +287,7 @@ internal sealed partial class Writer : IAsyncDisposable
             try
             {
                 _session ??= new WriterSession(_options, _texts, _time);
+                _session.Limit(_mostPages);
                 int alone = _held.FindIndex(static w => w.Alone);
                 if (alone == 0)
                 {

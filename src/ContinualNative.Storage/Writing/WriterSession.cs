@@ -16,6 +16,7 @@ internal sealed class WriterSession : IDisposable
     // Users and names beyond this many are looked up in the file again; the cache is emptied rather than aged, for it fills again within a batch or two.
     private const int MostRemembered = 50_000;
     private const int UserHashBytes = 16;
+    private const uint MostPagesOfSqlite = 0xFFFFFFFE;
 
     private readonly Session _session;
     private readonly byte[] _userSecret;
@@ -26,6 +27,7 @@ internal sealed class WriterSession : IDisposable
     private readonly Dictionary<string, long> _users = new(StringComparer.Ordinal);
     private readonly Dictionary<(long Day, long Task, long Adapter, long Route, long Reason), TrafficTally> _traffic = [];
     private readonly Dictionary<(long Day, long Kind, long Endpoint, long Task), LedgerTally> _ledger = [];
+    private int _pages;
     private long _version = -1;
     private long _sequence;
     private long _requests;
@@ -67,6 +69,16 @@ internal sealed class WriterSession : IDisposable
     public long Ignored { get; private set; }
 
     public Statement Prepared(string sql) => _session.Prepared(sql);
+
+    /// <summary>Limits the file to some pages, or to as many as it has if those are more; 0 leaves SQLite's own limit.</summary>
+    public void Limit(int pages)
+    {
+        if (pages != _pages)
+        {
+            _session.Execute($"PRAGMA max_page_count = {(pages == 0 ? MostPagesOfSqlite : pages)}");
+            _pages = pages;
+        }
+    }
 
     public void Begin()
     {

@@ -1,0 +1,236 @@
+using System.Net.Http.Headers;
+using System.Text;
+using ContinualNative.Core.Access;
+using ContinualNative.Core.Teaching;
+using ContinualNative.Core.Traffic;
+using ContinualNative.Storage;
+
+namespace ContinualNative.HostTests.Signal;
+
+/// <summary>Outcomes, audits, redaction, keys and figures, over HTTP.</summary>
+public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<FrontierFixture>
+{
+    private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Outcomes_are_stored_once_and_contradictions_flagged()
+    {
+        await using ContinualServer server = await fixture.StartAsync();
+        string id = (await server.AskAsync("What is the capital of France?")).RequestId;
+        Assert.Equal("stored", (await server.ReportAsync(id, "\"outcome\":\"accepted\",\"source\":\"app\"")).Json().GetProperty("status").GetString());
+        Assert.Equal("duplicate", (await server.ReportAsync(id, "\"outcome\":\"accepted\",\"source\":\"app\"")).Json().GetProperty("status").GetString());
+        Assert.Equal("contradicts", (await server.ReportAsync(id, "\"outcome\":\"corrected\",\"correction\":\"Lyon\",\"source\":\"app\"")).Json().GetProperty("status").GetString());
+        Assert.Equal("stored", (await server.ReportAsync(id, "\"score\":0.25")).Json().GetProperty("status").GetString());
+        StoredRequest stored = await server.StoredAsync(id);
+        Assert.True(stored.Contradicted);
+        Assert.Equal([OutcomeKind.Accepted, OutcomeKind.Corrected, OutcomeKind.Scored], stored.Outcomes.Select(static o => o.Kind));
+        Assert.Equal("Lyon", stored.Outcomes[1].Correction);
+    }
+
+    [Theory]
+    [InlineData("{}", 400, "request_id")]
+    [InlineData("""{"request_id":"chatcmpl-0123456789abcdef01234567","outcome":"accepted"}""", 400, "request_id")]
+    [InlineData("""{"request_id":"0123456789abcdef01234567"}""", 400, "outcome")]
+    [InlineData("""{"request_id":"0123456789abcdef01234567","outcome":"good"}""", 400, "outcome")]
+    [InlineData("""{"request_id":"0123456789abcdef01234567","outcome":"corrected"}""", 400, "correction")]
+    [InlineData("""{"request_id":"0123456789abcdef01234567","outcome":"accepted","correction":"x"}""", 400, "correction")]
+    [InlineData("""{"request_id":"0123456789abcdef01234567","outcome":"accepted","score":2}""", 400, "score")]
+    [InlineData("""{"request_id":"0123456789abcdef01234567","outcome":"accepted","colour":"red"}""", 400, "colour")]
+    [InlineData("""{"request_id":"0123456789abcdef01234567","outcome":"accepted"}""", 404, "request_id")]
+    [InlineData("""{"request_id":7,"outcome":"accepted"}""", 400, "request_id")]
+    public async Task Wrong_reports_are_refused_by_name(string body, int status, string param)
+    {
+        await using ContinualServer server = await fixture.StartAsync();
+        Reply reply = await server.PostAsync("/v1/feedback", body);
+        Assert.Equal((status, param), (reply.Status, reply.Json().GetProperty("error").GetProperty("param").GetString()));
+    }
+
+    [Fact]
+    public async Task Reports_on_erased_requests_are_told_so()
+    {
+        await using ContinualServer server = await fixture.StartAsync();
+        string id = (await server.AskAsync("What is the capital of France?", "\"user\":\"anna\"")).RequestId;
+        await server.StoredAsync(id);
+        ErasureResult erased = await server.Signal.Store!.EraseAsync("anna", null, null, Cancelled);
+        Assert.Equal(1, erased.Requests);
+        Assert.Equal(410, (await server.ReportAsync(id, "\"outcome\":\"accepted\"")).Status);
+    }
+
+    [Fact]
+    public async Task Audited_local_answers_are_labelled_off_the_path_of_their_request()
+    {
+        await using ContinualServer server = await fixture.StartAsync("--audit", "1", "--max-escalation", "0");
+        Reply reply = await server.AskAsync("What is the capital of France?");
+        Assert.Equal("local", reply.Route);
+        StoredRequest stored = await server.StoredAsync(reply.RequestId, static s => s.Labels.Count > 0);
+        Assert.Equal((true, 1.0), (stored.Request.Decision.Audited, stored.Request.Decision.AuditProbability));
+        Assert.Equal((LabelReason.Audit, "Paris", false), (stored.Labels[0].Reason, stored.Labels[0].Answer, stored.Labels[0].Correct));
+    }
+
+    [Fact]
+    public async Task A_request_that_must_stay_is_never_audited()
+    {
+        await using ContinualServer server = await fixture.StartAsync("--audit", "1");
+        Reply reply = await server.AskAsync("What is the capital of France?", "\"route\":\"local\"");
+        StoredRequest stored = await server.StoredAsync(reply.RequestId);
+        Assert.Equal((false, 0.0), (stored.Request.Decision.Audited, stored.Request.Decision.AuditProbability));
+    }
+
+    [Fact]
+    public async Task Enough_labels_calibrate_the_router()
+    {
+        await using ContinualServer server = await fixture.StartAsync("--audit", "1", "--target-risk", "0.2");
+        for (int i = 0; i < 40; i++)
+        {
+            await server.AskAsync($"Question number {i}?");
+        }
+        for (int i = 0; i < 300 && server.Signal.Store!.Calibrations().Count == 0; i++)
+        {
+            await Task.Delay(100, Cancelled);
+        }
+        Assert.NotEmpty(server.Signal.Store!.Calibrations());
+        Reply reply = await server.AskAsync("Question number 50?");
+        // All its answers were wrong: it goes up, now by judgement.
+        Assert.Equal(("frontier", "uncertain"), (reply.Route, reply.Reason));
+        StoredRequest stored = await server.StoredAsync(reply.RequestId);
+        Assert.True(stored.Request.Decision.PCorrect < stored.Request.Decision.Threshold);
+        Assert.True(stored.Request.Decision.Calibration > 0);
+    }
+
+    [Fact]
+    public async Task Values_are_redacted_before_they_are_stored_or_sent_and_come_back_to_the_client()
+    {
+        await using ContinualServer server = await fixture.StartAsync();
+        foreach (string more in (string[])["\"route\":\"frontier\"", "\"route\":\"frontier\",\"stream\":true"])
+        {
+            Reply reply = await server.AskAsync("Write to anna@example.com", more);
+            Assert.Equal("frontier", reply.Route);
+            Assert.Contains("anna@example.com", string.Concat(Contents(reply)), StringComparison.Ordinal);
+            StoredRequest stored = await server.StoredAsync(reply.RequestId, static s => s.Labels.Count > 0);
+            Assert.Contains("[EMAIL_1]", stored.Request.Prompt, StringComparison.Ordinal);
+            Assert.DoesNotContain("anna@", stored.Request.Prompt, StringComparison.Ordinal);
+            Assert.Equal("I wrote to [EMAIL_1] as you asked.", stored.Labels[0].Answer);
+            await server.ReportAsync(reply.RequestId, "\"outcome\":\"corrected\",\"correction\":\"Wrote to anna@example.com and ben@example.com\"");
+            stored = await server.StoredAsync(reply.RequestId);
+            Assert.Equal("Wrote to [EMAIL_1] and [EMAIL_2]", stored.Outcomes[0].Correction);
+        }
+        await server.Signal.Store!.FlushAsync(Cancelled);
+        foreach (string file in Directory.EnumerateFiles(server.DataDirectory))
+        {
+            Assert.Equal(-1, (await File.ReadAllBytesAsync(file, Cancelled)).AsSpan().IndexOf(Encoding.UTF8.GetBytes("anna@example")));
+        }
+    }
+
+    [Fact]
+    public async Task Tasks_come_from_metadata_and_system_prompts()
+    {
+        await using ContinualServer server = await fixture.StartAsync();
+        string named = (await server.AskAsync("Hello", "\"metadata\":{\"task\":\"greeting\"}")).RequestId;
+        Assert.Equal("greeting", (await server.StoredAsync(named)).Request.Task);
+        Reply wrong = await server.AskAsync("Hello", "\"metadata\":{\"task\":\"no spaces\"}");
+        Assert.Equal((400, "metadata.task"), (wrong.Status, wrong.Json().GetProperty("error").GetProperty("param").GetString()));
+    }
+
+    [Fact]
+    public async Task Keys_decide_routes_and_see_their_own_requests_only()
+    {
+        string data = Directory.CreateTempSubdirectory("continual-test-").FullName;
+        try
+        {
+            ApiKeyStore keys = new(data);
+            (string stay, _) = keys.Create("stay", route: RoutePreference.Local);
+            (string up, _) = keys.Create("up", route: RoutePreference.Frontier);
+            await using ContinualServer server = await fixture.StartAsync("--require-key", "--data", data);
+            server.Client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", stay);
+            Reply kept = await server.AskAsync("What is the capital of France?", "\"route\":\"frontier\"");
+            Assert.Equal(("local", "key_policy"), (kept.Route, kept.Reason));
+            Assert.Equal(200, (await server.ReportAsync(kept.RequestId, "\"outcome\":\"accepted\"")).Status);
+            server.Client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", up);
+            Reply sent = await server.AskAsync("What is the capital of France?");
+            Assert.Equal(("frontier", "key_policy"), (sent.Route, sent.Reason));
+            Assert.Equal(404, (await server.ReportAsync(kept.RequestId, "\"outcome\":\"rejected\"")).Status);
+            Assert.Equal(200, (await server.ReportAsync(sent.RequestId, "\"outcome\":\"accepted\"")).Status);
+        }
+        finally
+        {
+            Directory.Delete(data, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Figures_are_in_the_metrics()
+    {
+        await using ContinualServer server = await fixture.StartAsync();
+        string id = (await server.AskAsync("What is the capital of France?")).RequestId;
+        await server.ReportAsync(id, "\"outcome\":\"accepted\"");
+        string metrics = await server.Client.GetStringAsync("/metrics", Cancelled);
+        foreach (string line in (string[])[
+            "continual_routed_total{task=\"default\",route=\"frontier\",reason=\"uncalibrated\"} 1",
+            "continual_feedback_total{status=\"stored\"} 1",
+            "continual_store_rows{table=\"requests\"} 1",
+            "continual_frontier_calls_total{endpoint=\"frontier\"} 1",
+            "continual_labels_total{task=\"default\",reason=\"escalated\",agreed=\"no\"} 1"])
+        {
+            Assert.Contains(line, metrics, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Without_recording_nothing_is_stored_and_without_texts_no_texts()
+    {
+        await using ContinualServer off = await fixture.StartAsync("--record", "off");
+        Assert.Equal(200, (await off.AskAsync("What is the capital of France?")).Status);
+        Assert.False(File.Exists(Path.Combine(off.DataDirectory, "traffic.db")));
+        await using ContinualServer features = await fixture.StartAsync("--record", "features");
+        string id = (await features.AskAsync("What is the capital of France?")).RequestId;
+        StoredRequest stored = await features.StoredAsync(id);
+        Assert.Null(stored.Request.Prompt);
+        Assert.Null(stored.Request.LocalAnswer);
+        Assert.NotNull(stored.Request.Decision.Features);
+        Assert.Null(Assert.Single(stored.Labels).Answer);
+    }
+
+    [Fact]
+    public async Task A_new_version_of_the_teacher_is_asked_golden_requests_again()
+    {
+        await using ContinualServer server = await fixture.StartAsync("--teach-per-day", "10", "--holdout", "0");
+        string id = (await server.AskAsync("What is the capital of France?")).RequestId;
+        await server.StoredAsync(id);
+        Assert.True(await server.Signal.Store!.SetGoldenAsync(id, true, Cancelled));
+        try
+        {
+            using StringContent release = new("""{"name":"sim-2"}""", Encoding.UTF8, "application/json");
+            using HttpResponseMessage set = await fixture.Control.PostAsync("/sim/release", release, Cancelled);
+            Assert.True(set.IsSuccessStatusCode);
+            // Any label of the new version tells; an audit or a taught request would too.
+            await server.AskAsync("What is the capital of Italy?");
+            StoredRequest stored = await server.StoredAsync(id, static s => s.Labels.Count > 1);
+            Assert.Equal(("sim-2", LabelReason.Relabel), (stored.Labels[1].Teacher, stored.Labels[1].Reason));
+        }
+        finally
+        {
+            using StringContent release = new("""{"name":"sim-1"}""", Encoding.UTF8, "application/json");
+            using HttpResponseMessage reset = await fixture.Control.PostAsync("/sim/release", release, Cancelled);
+        }
+    }
+
+    private static IEnumerable<string> Contents(Reply reply)
+    {
+        if (!reply.Body.StartsWith("data:", StringComparison.Ordinal))
+        {
+            yield return reply.Text();
+            yield break;
+        }
+        foreach (string line in reply.Body.Split('\n').Where(static l => l.StartsWith("data: {", StringComparison.Ordinal)))
+        {
+            using System.Text.Json.JsonDocument json = System.Text.Json.JsonDocument.Parse(line[6..]);
+            foreach (System.Text.Json.JsonElement choice in json.RootElement.GetProperty("choices").EnumerateArray())
+            {
+                if (choice.GetProperty("delta").TryGetProperty("content", out System.Text.Json.JsonElement content))
+                {
+                    yield return content.GetString()!;
+                }
+            }
+        }
+    }
+}
