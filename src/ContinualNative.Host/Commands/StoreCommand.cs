@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Text.Json;
 using ContinualNative.Host.Diagnosis;
 using ContinualNative.Host.Reporting;
@@ -58,7 +59,8 @@ internal static class StoreCommand
             {
                 throw new SettingException("FILE", $"'{path}' exists already; name a file that does not", "FILE");
             }
-            await ConsoleProgress.RunAsync("copying", "%", 100, async _ =>
+            Stopwatch watch = Stopwatch.StartNew();
+            await ConsoleProgress.RunAsync("copying", 1, _ => $"for {ConsoleProgress.Time(watch.Elapsed)}", async _ =>
             {
                 await call.Store.BackUpAsync(path, cancel);
                 return true;
