@@ -31,15 +31,15 @@ public sealed class TrafficStore : IAsyncDisposable
     private readonly ReadPool _readers;
     private readonly RequestReader _requests;
     private readonly SignalReader _signal;
+    private readonly NameCache _names = new();
 
     private TrafficStore(StoreOptions options, Writer writer, TextCodec texts)
     {
         _options = options;
         _writer = writer;
         _readers = new ReadPool(options);
-        NameCache names = new();
-        _requests = new RequestReader(names, texts);
-        _signal = new SignalReader(names, texts);
+        _requests = new RequestReader(_names, texts);
+        _signal = new SignalReader(_names, texts);
     }
 
     /// <summary>Opens the file, makes or migrates it. Throws <see cref="StoreException"/>.</summary>
@@ -138,6 +138,10 @@ public sealed class TrafficStore : IAsyncDisposable
 
     /// <summary>Daily totals of costs.</summary>
     public IReadOnlyList<LedgerTotals> Ledger(DateOnly from, DateOnly to) => _readers.Read(session => ReportReader.Ledger(session, from, to));
+
+    /// <summary>Audited requests of some days (UTC) that have a verdict, newest first; of a task only, when one is given.</summary>
+    public IReadOnlyList<AuditedAnswer> Audits(DateOnly from, DateOnly to, string? task, int most) =>
+        _readers.Read(session => AuditReader.Read(session, _names, from, to, task, most));
 
     /// <summary>Stores a calibration (JSON) of a task; gives its id, 1 or more.</summary>
     public Task<long> SaveCalibrationAsync(string task, string adapter, string calibration, CancellationToken cancellationToken = default) =>

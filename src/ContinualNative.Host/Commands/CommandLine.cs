@@ -13,6 +13,10 @@ internal static class CommandLine
         PretrainCommand.Create,
         EvalCommand.Create,
         InspectCommand.Create,
+        ReportCommand.Create,
+        ExplainCommand.Create,
+        FeedbackCommand.Create,
+        StoreCommand.Create,
         KeysCommand.Create,
         DoctorCommand.Create,
         BenchCommand.Create,
@@ -44,6 +48,11 @@ internal static class CommandLine
         {
             // It stops within a part of a layer, then writes a checkpoint: on a slow disk that may take longer than the usual two seconds.
             configuration.ProcessTerminationTimeout = TimeSpan.FromMinutes(5);
+        }
+        else if (parsed.CommandResult.Command.Name is "import" or "backup" or "expire" or "erase")
+        {
+            // What is on its way into the store gets there, and a half-made copy is removed.
+            configuration.ProcessTerminationTimeout = TimeSpan.FromSeconds(30);
         }
         int exit = await parsed.InvokeAsync(configuration);
         return parsed.Errors.Count > 0 ? ExitCodes.BadInput : exit;

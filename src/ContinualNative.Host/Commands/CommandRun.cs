@@ -6,6 +6,7 @@ using ContinualNative.Host.Serving;
 using ContinualNative.Host.Training;
 using ContinualNative.Interop.Llama;
 using ContinualNative.Interop.Trainer;
+using ContinualNative.Storage;
 using ContinualNative.Training;
 
 namespace ContinualNative.Host.Commands;
@@ -34,6 +35,10 @@ internal static class CommandRun
             or TrainingException { Error: TrainingError.BadOption or TrainingError.BadData or TrainingError.Checkpoint })
         {
             return Fail(command, e is TrainingException { Error: TrainingError.BadOption, Option: { } option } ? $"--{option}: {e.Message}." : e.Message, ExitCodes.BadInput);
+        }
+        catch (StoreException e)
+        {
+            return Fail(command, e.Message, e.Error is StoreError.Damaged or StoreError.NewerVersion or StoreError.WrongKey ? ExitCodes.BadInput : ExitCodes.Failed);
         }
         catch (Exception e) when (e is TrainerException or TrainingException or ParityException or EngineException or LlamaException or LlamaLibraryException or IOException or UnauthorizedAccessException or HttpRequestException)
         {

@@ -186,15 +186,7 @@ internal sealed record ServeOptions
         Between("hold-back", HoldBack, 1, 4096);
         Between("keep-days", KeepDays, 0, 36_500);
         Between("keep-bytes", KeepBytes, 0, 1L << 50);
-        foreach ((string key, decimal? amount) in (ReadOnlySpan<(string, decimal?)>)[
-            ("frontier-price-in", FrontierPriceIn), ("frontier-price-cached", FrontierPriceCached), ("frontier-price-out", FrontierPriceOut),
-            ("spend-per-day", SpendPerDay), ("teach-per-day", TeachPerDay), ("machine-price", MachinePrice)])
-        {
-            if (amount is < 0 or > 1_000_000)
-            {
-                throw new SettingException(key, $"{amount} US dollars do not lie between 0 and 1000000");
-            }
-        }
+        ValidateAmounts();
         if (FrontierUrl is null != FrontierModel is null)
         {
             throw new SettingException(FrontierUrl is null ? "frontier-url" : "frontier-model", "'frontier-url' and 'frontier-model' go together");
@@ -211,6 +203,20 @@ internal sealed record ServeOptions
         catch (ArgumentException e)
         {
             throw new SettingException("model", e.Message);
+        }
+    }
+
+    /// <summary>Checks prices and budgets alone; throws <see cref="SettingException"/>.</summary>
+    public void ValidateAmounts()
+    {
+        foreach ((string key, decimal? amount) in (ReadOnlySpan<(string, decimal?)>)[
+            ("frontier-price-in", FrontierPriceIn), ("frontier-price-cached", FrontierPriceCached), ("frontier-price-out", FrontierPriceOut),
+            ("spend-per-day", SpendPerDay), ("teach-per-day", TeachPerDay), ("machine-price", MachinePrice)])
+        {
+            if (amount is < 0 or > 1_000_000)
+            {
+                throw new SettingException(key, $"{amount} US dollars do not lie between 0 and 1000000");
+            }
         }
     }
 

@@ -18,7 +18,7 @@ internal static class ServeSettings
     [
         new("model", "FILE", "The GGUF model to serve.", static (o, v) => o with { Model = v }),
         new("name", "NAME", "The model's name in requests (default: the file's name without .gguf).", static (o, v) => o with { Name = v }),
-        new("data", "DIR", "Where keys and uploaded adapters are kept (default: the user's application data).", static (o, v) => o with { Data = v }),
+        new("data", "DIR", "Where keys, uploaded adapters and the traffic store are kept (default: the user's application data).", static (o, v) => o with { Data = v }),
         new("listen", "URL", "Address to listen on (default: http://127.0.0.1:8080; port 0: any free one).", static (o, v) => o with { Listen = v }),
         new("parallel", "N", "Answers generated at the same time (default: 4).", static (o, v) => o with { Parallel = Whole(v) }),
         new("ctx", "N", "Longest prompt plus answer, in tokens (default: the model's own, at most 4096).", static (o, v) => o with { Ctx = Whole(v) }),
@@ -71,8 +71,17 @@ internal static class ServeSettings
         }
     }
 
+    /// <summary>Adds the flags of some settings, for commands that share the server's: they also heed its file and environment.</summary>
+    public static void AddTo(Command command, params ReadOnlySpan<string> keys)
+    {
+        foreach (string key in keys)
+        {
+            command.Options.Add(Array.Find(All, s => s.Key == key)!.Option);
+        }
+    }
+
     /// <summary>All settings from flags, environment and file, not yet validated. Throws <see cref="SettingException"/>.</summary>
-    /// <param name="flags">The parsed command line.</param>
+    /// <param name="flags">The parsed command line of a command that has all flags, or some.</param>
     /// <param name="configPath">A file that must exist, or null for <c>continual.json</c> in the working folder, where there is one.</param>
     /// <param name="environment">The environment's variables.</param>
     public static ServeOptions Read(ParseResult flags, string? configPath, IDictionary environment)
@@ -91,9 +100,10 @@ internal static class ServeSettings
                 options = Find(name[EnvironmentPrefix.Length..], name).Apply(options, (string?)variable.Value ?? "", name);
             }
         }
+        HashSet<string> known = [.. flags.CommandResult.Command.Options.Select(static o => o.Name)];
         foreach (Setting setting in All)
         {
-            if (setting.Value(flags) is { } value)
+            if (known.Contains("--" + setting.Key) && setting.Value(flags) is { } value)
             {
                 options = setting.Apply(options, value, "--" + setting.Key);
             }

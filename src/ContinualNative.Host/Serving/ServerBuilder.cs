@@ -89,6 +89,8 @@ internal static partial class ServerBuilder
         app.MapOpenAi();
         app.MapFeedback();
         app.MapAdapters();
+        app.MapReport();
+        app.MapStore();
         app.MapHealth();
         return app;
     }

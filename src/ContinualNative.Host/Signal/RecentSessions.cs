@@ -33,6 +33,16 @@ internal sealed class RecentSessions(int capacity, TimeSpan keep, TimeProvider t
         }
     }
 
+    /// <summary>Forgets all of them: they hold what was redacted.</summary>
+    public void Clear()
+    {
+        lock (_gate)
+        {
+            _sessions.Clear();
+            _order.Clear();
+        }
+    }
+
     private void Trim(int surplus)
     {
         while (_order.TryPeek(out (string Id, long At) oldest) && (surplus-- > 0 || time.GetElapsedTime(oldest.At) > keep))

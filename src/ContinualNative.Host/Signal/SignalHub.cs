@@ -146,6 +146,9 @@ internal sealed partial class SignalHub : IAsyncDisposable
         }
     }
 
+    /// <summary>Forgets what placeholders stand for, as an erasure asks for. Corrections that come later get placeholders of their own.</summary>
+    public void ForgetSessions() => _sessions.Clear();
+
     /// <summary>Redacts what is reported of a request later.</summary>
     public string? RedactLater(string requestId, string? text) =>
         text is null || !Redaction.ForStorage ? text : (_sessions.Find(requestId) ?? Redactor.NewSession()).Redact(text);
