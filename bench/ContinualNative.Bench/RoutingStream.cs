@@ -1,0 +1,52 @@
+namespace ContinualNative.Bench;
+
+/// <summary>Orders in which the recorded utterances arrive. Equal seeds give equal orders; no utterance comes twice in one.</summary>
+internal sealed class RoutingStream(RoutingRow[] known, RoutingRow[] unknown)
+{
+    /// <summary>Requests before the intents change, in <see cref="Drifting"/>.</summary>
+    public const int Before = 3000;
+
+    /// <summary>Requests of which half have unknown intents.</summary>
+    public const int During = 2500;
+
+    /// <summary>Requests of known intents again.</summary>
+    public const int After = 2000;
+
+    /// <summary>Most requests of unchanging intents.</summary>
+    public int Known => known.Length;
+
+    /// <summary>All utterances of known intents, shuffled: exchangeable.</summary>
+    public RoutingRow[] Exchangeable(int seed)
+    {
+        RoutingRow[] stream = [.. known];
+        new Random(seed).Shuffle(stream);
+        return stream;
+    }
+
+    /// <summary>As many utterances of known and of unknown intents as there are of the fewer, shuffled.</summary>
+    public RoutingRow[] Mixed(int seed)
+    {
+        Random random = new(seed);
+        int each = Math.Min(known.Length, unknown.Length);
+        RoutingRow[] stream = [.. Drawn(known, each, random), .. Drawn(unknown, each, random)];
+        random.Shuffle(stream);
+        return stream;
+    }
+
+    /// <summary>Known intents, then abruptly half unknown ones, then known ones again.</summary>
+    public RoutingRow[] Drifting(int seed)
+    {
+        Random random = new(seed);
+        RoutingRow[] familiar = Drawn(known, Before + (During / 2) + After, random);
+        RoutingRow[] middle = [.. familiar[Before..(Before + (During / 2))], .. Drawn(unknown, During - (During / 2), random)];
+        random.Shuffle(middle);
+        return [.. familiar[..Before], .. middle, .. familiar[(Before + (During / 2))..]];
+    }
+
+    private static RoutingRow[] Drawn(RoutingRow[] from, int count, Random random)
+    {
+        RoutingRow[] all = [.. from];
+        random.Shuffle(all);
+        return all[..count];
+    }
+}
