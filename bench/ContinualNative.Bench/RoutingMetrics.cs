@@ -1,38 +1,8 @@
 namespace ContinualNative.Bench;
 
-/// <summary>Figures of merit of a score that says how likely an answer is right. Higher scores are surer.</summary>
+/// <summary>What the report counts beside <see cref="ContinualNative.Core.Routing.CalibrationQuality"/>. Higher scores are surer.</summary>
 internal static class RoutingMetrics
 {
-    /// <summary>
-    /// Probability that a right answer scores higher than a wrong one, ties counted half: the area under the ROC curve, by ranks (Hanley and McNeil 1982).
-    /// NaN when all answers are right or all are wrong.
-    /// </summary>
-    public static double Auc(IReadOnlyList<double> scores, IReadOnlyList<bool> correct)
-    {
-        int[] order = [.. Enumerable.Range(0, scores.Count).OrderBy(i => scores[i])];
-        double ranks = 0;
-        long right = 0;
-        for (int start = 0; start < order.Length;)
-        {
-            int end = start;
-            while (end < order.Length && scores[order[end]] == scores[order[start]])
-            {
-                end++;
-            }
-            int inTie = order[start..end].Count(i => correct[i]);
-            // Mean of the ranks start + 1 … end.
-            ranks += inTie * (start + 1 + end) / 2.0;
-            right += inTie;
-            start = end;
-        }
-        long wrong = order.Length - right;
-        return right == 0 || wrong == 0 ? double.NaN : (ranks - (right * (right + 1) / 2.0)) / (right * (double)wrong);
-    }
-
-    /// <summary>Mean squared difference of probability and outcome (Brier 1950).</summary>
-    public static double Brier(IReadOnlyList<double> probabilities, IReadOnlyList<bool> correct) =>
-        probabilities.Zip(correct, static (p, c) => (p - (c ? 1 : 0)) * (p - (c ? 1 : 0))).Average();
-
     /// <summary>
     /// Bins of equally many answers, least sure first: the mean probability of each and the share that was right. Equally many, since sure answers are most
     /// of them and would all fall into one bin of equal width.
@@ -46,9 +16,6 @@ internal static class RoutingMetrics
             return new RoutingBin(bin.Length, bin.Average(i => probabilities[i]), bin.Average(i => correct[i] ? 1.0 : 0.0));
         })];
     }
-
-    /// <summary>Expected calibration error: mean distance of the two columns of <see cref="Reliability"/> (Naeini, Cooper, Hauskrecht 2015).</summary>
-    public static double Ece(IReadOnlyList<RoutingBin> bins) => bins.Sum(static b => b.Count * Math.Abs(b.Probability - b.Correct)) / bins.Sum(static b => b.Count);
 
     /// <summary>
     /// What routing up the least sure answers costs and saves: entry k is the share of all requests that are answered locally and wrongly when the k least sure
