@@ -44,7 +44,8 @@ internal sealed class RoutingExperiment
         Curves("known", "known intents only", _streams.Exchangeable, maxUp: 0.2);
         Curves("mixed", "half of the requests of unknown intents, from the first", _streams.Mixed, maxUp: 0.6);
         Risk();
-        Drift();
+        Drift("drift", "from request 3000 to 5500 half of the requests have unknown intents", _streams.Drifting, RoutingStream.Before + RoutingStream.During, maxUp: 0.16);
+        Drift("redefined", "from request 3000 on every fifth intent is to be answered otherwise", _streams.Redefined, null, maxUp: 0.24);
     }
 
     private void Data() => _tables.Add(new RoutingTable(
@@ -205,67 +206,69 @@ internal sealed class RoutingExperiment
             ])]));
     }
 
-    private void Drift()
+    private void Drift(string name, string what, Func<int, RoutingRow[]> stream, int? back, double maxUp)
     {
         RoutingReplayOptions with = new();
         (string Name, string Color, Func<RoutingRow[], int, RoutingRun> Run)[] rules =
         [
             ("router", "#1b6ca8", (s, seed) => _replay.Run(s, with, seed)),
-            ("router without detector", "#66a61e", (s, seed) => _replay.Run(s, with with { Detector = false }, seed)),
-            ("router without novelty", "#e6ab02", (s, seed) => _replay.Run(s, with with { Novelty = false }, seed)),
-            ("neither", "#a6761d", (s, seed) => _replay.Run(s, with with { Novelty = false, Detector = false }, seed)),
-            ("fixed threshold, mean log-probability", "#d95f02", (s, _) => RoutingReplay.Fixed(s, with.TargetRisk, Learning)),
+            ("without detector", "#66a61e", (s, seed) => _replay.Run(s, with with { Detector = false }, seed)),
+            ("without novelty", "#e6ab02", (s, seed) => _replay.Run(s, with with { Novelty = false }, seed)),
+            ("half-life of 100 audits", "#7570b3", (s, seed) => _replay.Run(s, with with { HalfLife = 100 }, seed)),
+            ("audits of 20 %", "#e7298a", (s, seed) => _replay.Run(s, with with { AuditShare = 0.2 }, seed)),
+            ("fixed threshold on mean log-probability", "#d95f02", (s, _) => RoutingReplay.Fixed(s, with.TargetRisk, Learning)),
         ];
-        RoutingRun[][] runs = All("drift", [.. rules.Select(static r => r.Run)], _streams.Drifting);
+        RoutingRun[][] runs = All(name, [.. rules.Select(static r => r.Run)], stream);
         int length = runs[0][0].Up.Length;
         const int From = RoutingStream.Before;
-        const int To = RoutingStream.Before + RoutingStream.During;
+        int to = back ?? length;
         _tables.Add(new RoutingTable(
-            "drift",
-            $"Target 5 %, audits 5 %: {From} requests of known intents, {RoutingStream.During} of which half are unknown, {RoutingStream.After} of known ones again ({_seeds} orders)",
-            ["rule", "risk before", "risk, first 250 of the change", "risk during", "risk after", "up before", "up during", "up after", "requests until the risk is back under the target", "wrong answers beyond the target until then", "alarms before", "alarmed after, requests", "orders with an alarm"],
+            name,
+            $"Target 5 %, audits 5 % ({_seeds} orders): {what}",
+            ["rule", "risk before", $"first {DriftWindow} of the change", "during", "after", "up before", "up during", "up after", "requests until back under the target", "wrong answers beyond it until then", "alarms before", "orders with an alarm", "requests to it"],
             [.. rules.Select((rule, i) =>
             {
-                int back = Recovery(runs[i], From, To, with.TargetRisk);
-                double[] first = [.. runs[i].Select(static r => r.Alarms.Where(static a => a is >= From and < To).Select(static a => (double)a - From).DefaultIfEmpty(double.NaN).First()).Where(double.IsFinite)];
+                int recovered = Recovery(runs[i], From, to, with.TargetRisk);
+                double[] first = [.. runs[i].Select(r => r.Alarms.Where(a => a >= From && a < to).Select(static a => (double)a - From).DefaultIfEmpty(double.NaN).First()).Where(double.IsFinite)];
                 return new[]
                 {
                     RoutingCell.Text(rule.Name),
                     RoutingCell.Share(RoutingMetrics.Mean(runs[i].Select(static r => ShareOf(r.Wrong, Learning, From - Learning)))),
                     RoutingCell.Share(RoutingMetrics.Mean(runs[i].Select(static r => ShareOf(r.Wrong, From, DriftWindow))), 1),
-                    RoutingCell.Share(RoutingMetrics.Mean(runs[i].Select(static r => ShareOf(r.Wrong, From, To - From)))),
-                    RoutingCell.Share(RoutingMetrics.Mean(runs[i].Select(r => ShareOf(r.Wrong, To, length - To)))),
+                    RoutingCell.Share(RoutingMetrics.Mean(runs[i].Select(r => ShareOf(r.Wrong, From, to - From)))),
+                    to == length ? RoutingCell.Text("–") : RoutingCell.Share(RoutingMetrics.Mean(runs[i].Select(r => ShareOf(r.Wrong, to, length - to)))),
                     RoutingCell.Share(runs[i].Average(static r => ShareOf(r.Up, Learning, From - Learning))),
-                    RoutingCell.Share(runs[i].Average(static r => ShareOf(r.Up, From, To - From))),
-                    RoutingCell.Share(runs[i].Average(r => ShareOf(r.Up, To, length - To))),
-                    back < 0 ? RoutingCell.Text("not in this phase") : RoutingCell.Number(back, 0),
-                    RoutingCell.Number(runs[i].Average(r => r.Wrong[From..(back < 0 ? To : From + back)].Sum(w => (w ? 1 : 0) - with.TargetRisk)), 0),
+                    RoutingCell.Share(runs[i].Average(r => ShareOf(r.Up, From, to - From))),
+                    to == length ? RoutingCell.Text("–") : RoutingCell.Share(runs[i].Average(r => ShareOf(r.Up, to, length - to))),
+                    recovered < 0 ? RoutingCell.Text("not in this phase") : RoutingCell.Number(recovered, 0),
+                    RoutingCell.Number(runs[i].Average(r => r.Wrong[From..(recovered < 0 ? to : From + recovered)].Sum(w => (w ? 1 : 0) - with.TargetRisk)), 0),
                     RoutingCell.Number(runs[i].Average(static r => r.Alarms.Count(static a => a < From)), 2),
-                    RoutingCell.Number(first.DefaultIfEmpty(double.NaN).Average(), 0),
                     RoutingCell.Number(first.Length, 0),
+                    RoutingCell.Number(first.DefaultIfEmpty(double.NaN).Average(), 0),
                 };
             })]));
+        int from = From - (2 * DriftWindow);
         _tables.Add(new RoutingTable(
-            "drift_windows",
-            $"The same by windows of {DriftWindow}: risk, and in brackets the share routed up",
+            $"{name}_windows",
+            $"The same by windows of {DriftWindow}: risk and, in brackets, share routed up, in percent",
             ["requests", .. rules.Select(static r => r.Name)],
-            [.. Enumerable.Range(8, (length / DriftWindow) - 8).Select(w => (RoutingCell[])
+            [.. Enumerable.Range(from / DriftWindow, (length - from) / DriftWindow).Select(w => (RoutingCell[])
             [
                 RoutingCell.Text($"{w * DriftWindow} – {((w + 1) * DriftWindow) - 1}"),
                 .. runs.Select(r => RoutingCell.Text($"{100 * r.Average(x => ShareOf(x.Wrong, w * DriftWindow, DriftWindow)):0.0} ({100 * r.Average(x => ShareOf(x.Up, w * DriftWindow, DriftWindow)):0})")),
             ])]));
-        const int Smooth = 100;
-        _figures.Add("routing-drift", new RoutingFigure
+        const int Smooth = 125;
+        _figures.Add($"routing-{name}", new RoutingFigure
         {
-            Title = "Risk under drift, target 5 % (mean over orders, windows of 100)",
+            Title = $"Risk by windows of {Smooth} requests, mean over {_seeds} orders: {what}",
             Across = "request",
             Up = "share of requests with a wrong answer sent (risk)",
             MaxAcross = length,
-            MaxUp = 0.4,
+            MaxUp = maxUp,
             TickAcross = 1000,
-            TickUp = 0.05,
+            TickUp = 0.02,
             AcrossIsShare = false,
-            Marks = [(From, "half unknown"), (To, "known again")],
+            Marks = back is { } at ? [(From, "change"), (at, "back")] : [(From, "change")],
             Series =
             [
                 .. rules.Select((rule, i) => new RoutingSeries(rule.Name, rule.Color, [.. Enumerable.Range(0, length / Smooth).Select(w => ((w + 0.5) * Smooth, runs[i].Average(r => ShareOf(r.Wrong, w * Smooth, Smooth))))])),

@@ -7,10 +7,10 @@ namespace ContinualNative.Bench;
 /// <summary>A line chart as SVG: shares on both axes are written in percent.</summary>
 internal sealed class RoutingFigure
 {
-    private const double Width = 860;
+    private const double Width = 920;
     private const double Height = 480;
     private const double Left = 64;
-    private const double Right = 250;
+    private const double Right = 310;
     private const double Top = 44;
     private const double Bottom = 52;
 
@@ -42,12 +42,12 @@ internal sealed class RoutingFigure
         svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Width} {Height}\" font-family=\"sans-serif\" font-size=\"12\">\n");
         svg.Append(CultureInfo.InvariantCulture, $"<rect width=\"{Width}\" height=\"{Height}\" fill=\"#ffffff\"/>\n");
         Text(svg, Left, 24, Title, "start", "font-size=\"15\"");
-        for (double x = 0; x <= MaxAcross + (TickAcross / 2); x += TickAcross)
+        for (double x = 0; x <= MaxAcross * (1 + 1e-9); x += TickAcross)
         {
             Line(svg, X(x), Y(0), X(x), Y(MaxUp), "#e4e4e4");
             Text(svg, X(x), Y(0) + 18, AcrossIsShare ? Percent(x) : x.ToString("0", CultureInfo.InvariantCulture), "middle");
         }
-        for (double y = 0; y <= MaxUp + (TickUp / 2); y += TickUp)
+        for (double y = 0; y <= MaxUp * (1 + 1e-9); y += TickUp)
         {
             Line(svg, X(0), Y(y), X(MaxAcross), Y(y), "#e4e4e4");
             Text(svg, X(0) - 8, Y(y) + 4, Percent(y), "end");

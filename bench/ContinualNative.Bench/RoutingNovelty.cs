@@ -5,8 +5,8 @@ namespace ContinualNative.Bench;
 /// <summary>The distance of every utterance to those that the adapter learned from.</summary>
 internal static class RoutingNovelty
 {
-    /// <summary>One distance for each row that was asked.</summary>
-    public static Dictionary<RoutingRow, float> Of(IReadOnlyList<RoutingRow> rows)
+    /// <summary>One distance for each text that was asked.</summary>
+    public static Dictionary<string, float> Of(IReadOnlyList<RoutingRow> rows)
     {
         NoveltyIndex index = new();
         foreach (RoutingRow row in rows.Where(static r => r.Set == RoutingRow.Learned))
@@ -21,11 +21,10 @@ internal static class RoutingNovelty
             distances[i] = index.Distance(PromptEmbedder.Embed(asked[i].Text));
             progress.Add();
         });
-        // Rows are compared by reference: two utterances may be alike in every figure.
-        Dictionary<RoutingRow, float> all = new(asked.Length, ReferenceEqualityComparer.Instance);
+        Dictionary<string, float> all = new(asked.Length, StringComparer.Ordinal);
         for (int i = 0; i < asked.Length; i++)
         {
-            all.Add(asked[i], distances[i]);
+            all[asked[i].Text] = distances[i];
         }
         return all;
     }

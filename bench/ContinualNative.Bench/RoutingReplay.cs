@@ -23,6 +23,9 @@ internal sealed record RoutingReplayOptions
     /// <summary>Whether the router knows how far a prompt is from what was learned.</summary>
     public bool Novelty { get; init; } = true;
 
+    /// <summary>Audits after which the weight of an older one has halved; null: all weigh the same.</summary>
+    public double? HalfLife { get; init; }
+
     /// <summary>Requests between two calibrations.</summary>
     public int CalibrateEvery { get; init; } = 100;
 }
@@ -40,13 +43,13 @@ internal sealed record RoutingRun(bool[] Up, bool[] Wrong, bool[] Audited, bool[
 /// Lives a stream of recorded requests as a server would: each is judged by the router as it then is; the frontier's answer, which is the data set's label, is
 /// known of those that went up or are audited; and from these the calibration is renewed.
 /// </summary>
-internal sealed class RoutingReplay(IReadOnlyDictionary<RoutingRow, float> novelty)
+internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty)
 {
     private const string Task = "intent";
     private const string Adapter = "first";
 
     public RoutingFeatures Features(RoutingRow row, bool withNovelty) =>
-        RoutingFeatures.Of(row.Confidence, row.PromptTokens, withNovelty ? novelty[row] : 1, row.Truncated, early: false);
+        RoutingFeatures.Of(row.Confidence, row.PromptTokens, withNovelty ? novelty[row.Text] : 1, row.Truncated, early: false);
 
     /// <summary>Replays with the router. Equal seeds give equal runs.</summary>
     public RoutingRun Run(IReadOnlyList<RoutingRow> stream, RoutingReplayOptions options, int seed)
@@ -56,7 +59,7 @@ internal sealed class RoutingReplay(IReadOnlyDictionary<RoutingRow, float> novel
         List<int> alarms = [];
         CalibrationSide? middle = null;
         Router router = new(new RouterOptions { TargetRisk = options.TargetRisk, MaxEscalation = null, AuditShare = options.AuditShare, Seed = (ulong)seed });
-        Calibrator calibrator = new(new CalibrationOptions { TargetRisk = options.TargetRisk, Seed = (ulong)seed });
+        Calibrator calibrator = new(new CalibrationOptions { TargetRisk = options.TargetRisk, HalfLife = options.HalfLife, Seed = (ulong)seed });
         List<LabelledSample> samples = [];
         Dictionary<string, long> since = [];
         Calibration? calibration = null;

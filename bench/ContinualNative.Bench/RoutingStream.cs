@@ -12,9 +12,6 @@ internal sealed class RoutingStream(RoutingRow[] known, RoutingRow[] unknown)
     /// <summary>Requests of known intents again.</summary>
     public const int After = 2000;
 
-    /// <summary>Most requests of unchanging intents.</summary>
-    public int Known => known.Length;
-
     /// <summary>All utterances of known intents, shuffled: exchangeable.</summary>
     public RoutingRow[] Exchangeable(int seed)
     {
@@ -41,6 +38,16 @@ internal sealed class RoutingStream(RoutingRow[] known, RoutingRow[] unknown)
         RoutingRow[] middle = [.. familiar[Before..(Before + (During / 2))], .. Drawn(unknown, During - (During / 2), random)];
         random.Shuffle(middle);
         return [.. familiar[..Before], .. middle, .. familiar[(Before + (During / 2))..]];
+    }
+
+    /// <summary>
+    /// Known intents throughout, but from request <see cref="Before"/> on every fifth intent is to be answered otherwise: nothing that the router sees of a request or of
+    /// the local answer tells of it.
+    /// </summary>
+    public RoutingRow[] Redefined(int seed)
+    {
+        HashSet<string> redefined = [.. known.Select(static r => r.Label).Distinct().Order(StringComparer.Ordinal).Where(static (_, i) => i % 5 == 0)];
+        return [.. Exchangeable(seed).Select((row, i) => i >= Before && redefined.Contains(row.Label) ? row with { Label = row.Label + " (redefined)" } : row)];
     }
 
     private static RoutingRow[] Drawn(RoutingRow[] from, int count, Random random)
