@@ -11,31 +11,37 @@ namespace ContinualNative.Core.Routing;
 /// </remarks>
 public sealed class RiskMonitor
 {
+    // How far from the bound to 1 the alternatives are: what counts is that one of them is near whatever comes.
+    private static readonly double[] Alternatives = [0.03, 0.08, 0.2, 0.45, 0.8];
+
     private readonly double _runLength;
-    private readonly double[] _alternatives;
-    private readonly double[] _statistics;
-    private readonly double[] _sums;
-    private readonly long[] _starts;
+    private readonly double[] _statistics = new double[Alternatives.Length];
+    private readonly double[] _sums = new double[Alternatives.Length];
+    private readonly long[] _starts = new long[Alternatives.Length];
+    private double _bound;
 
     /// <summary>Starts without evidence.</summary>
     /// <param name="bound">The rate of losses that is in order, above 0 and below 1; best <see cref="BoundFor"/>.</param>
     /// <param name="meanRunLength">Audits between two false alarms, on average, at least; above 1.</param>
     public RiskMonitor(double bound, double meanRunLength = 2000)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(bound, 0);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(bound, 1);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(meanRunLength, 1);
         Bound = bound;
         _runLength = meanRunLength;
-        // A fifth, two fifths, ... of the way in log-odds would be as good: what counts is that one of them is near whatever comes.
-        _alternatives = [bound + (1 - bound) * 0.03, bound + (1 - bound) * 0.08, bound + (1 - bound) * 0.2, bound + (1 - bound) * 0.45, bound + (1 - bound) * 0.8];
-        _statistics = new double[_alternatives.Length];
-        _sums = new double[_alternatives.Length];
-        _starts = new long[_alternatives.Length];
     }
 
     /// <summary>The rate of losses that is in order.</summary>
-    public double Bound { get; }
+    /// <remarks>May be set between audits, as with a new calibration; what was gathered stays.</remarks>
+    public double Bound
+    {
+        get => _bound;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(value, 0);
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(value, 1);
+            _bound = value;
+        }
+    }
 
     /// <summary>Losses and audits since the last alarm.</summary>
     public (long Losses, long Audits) Seen { get; private set; }
@@ -69,9 +75,9 @@ public sealed class RiskMonitor
     public bool Add(long sequence, bool loss)
     {
         Seen = (Seen.Losses + (loss ? 1 : 0), Seen.Audits + 1);
-        for (int k = 0; k < _alternatives.Length; k++)
+        for (int k = 0; k < Alternatives.Length; k++)
         {
-            double q = _alternatives[k];
+            double q = Bound + (1 - Bound) * Alternatives[k];
             double ratio = loss ? q / Bound : (1 - q) / (1 - Bound);
             _statistics[k] = (_statistics[k] + 1) * ratio;
             // The cumulative sum tells since when the evidence has been growing (Page 1954).
