@@ -12,7 +12,7 @@ internal sealed class RoutingExperiment
     private const int Learning = 500;
 
     private static readonly double[] Targets = [0.01, 0.02, 0.05, 0.10];
-    private static readonly double[] Grid = [0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.10, 0.125];
+    private static readonly double[] Grid = [0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.125];
     private static readonly double[] Audits = [0.02, 0.05];
 
     private readonly RoutingStream _streams;
@@ -214,6 +214,7 @@ internal sealed class RoutingExperiment
             ("router", "#1b6ca8", (s, seed) => _replay.Run(s, with, seed)),
             ("without detector", "#66a61e", (s, seed) => _replay.Run(s, with with { Detector = false }, seed)),
             ("without novelty", "#e6ab02", (s, seed) => _replay.Run(s, with with { Novelty = false }, seed)),
+            ("an alarm in 200 audits", "#1b9e77", (s, seed) => _replay.Run(s, with with { MeanRunLength = 200 }, seed)),
             ("half-life of 100 audits", "#7570b3", (s, seed) => _replay.Run(s, with with { HalfLife = 100 }, seed)),
             ("audits of 20 %", "#e7298a", (s, seed) => _replay.Run(s, with with { AuditShare = 0.2 }, seed)),
             ("fixed threshold on mean log-probability", "#d95f02", (s, _) => RoutingReplay.Fixed(s, with.TargetRisk, Learning)),
@@ -225,7 +226,7 @@ internal sealed class RoutingExperiment
         _tables.Add(new RoutingTable(
             name,
             $"Target 5 %, audits 5 % ({_seeds} orders): {what}",
-            ["rule", "risk before", $"first {DriftWindow} of the change", "during", "after", "up before", "up during", "up after", "requests until back under the target", "wrong answers beyond it until then", "alarms before", "orders with an alarm", "requests to it"],
+            ["rule", "risk before", $"first {DriftWindow} of the change", "during", "after", "up before", "up during", "up after", "requests until back under the target", "wrong answers beyond the target until then", "alarms before", "orders with an alarm", "requests to it"],
             [.. rules.Select((rule, i) =>
             {
                 int recovered = Recovery(runs[i], From, to, with.TargetRisk);
@@ -260,8 +261,8 @@ internal sealed class RoutingExperiment
         const int Smooth = 125;
         _figures.Add($"routing-{name}", new RoutingFigure
         {
-            Title = $"Risk by windows of {Smooth} requests, mean over {_seeds} orders: {what}",
-            Across = "request",
+            Title = char.ToUpperInvariant(what[0]) + what[1..],
+            Across = $"request (windows of {Smooth}, mean over {_seeds} orders)",
             Up = "share of requests with a wrong answer sent (risk)",
             MaxAcross = length,
             MaxUp = maxUp,

@@ -17,17 +17,17 @@ internal sealed record RoutingReplayOptions
     /// </summary>
     public double? AuditShareWithoutThreshold { get; init; } = 1;
 
-    /// <summary>Whether <see cref="RiskMonitor"/> watches, and what was before a change sets no threshold any more.</summary>
+    /// <summary>Whether the alarms of <see cref="RecalibrationTrigger"/> are heeded: what was before a change sets no threshold any more.</summary>
     public bool Detector { get; init; } = true;
 
     /// <summary>Whether the router knows how far a prompt is from what was learned.</summary>
     public bool Novelty { get; init; } = true;
 
+    /// <summary>Audits between two false alarms, on average, at least.</summary>
+    public double MeanRunLength { get; init; } = 2000;
+
     /// <summary>Audits after which the weight of an older one has halved; null: all weigh the same.</summary>
     public double? HalfLife { get; init; }
-
-    /// <summary>Requests between two calibrations.</summary>
-    public int CalibrateEvery { get; init; } = 100;
 }
 
 /// <summary>What became of every request of one replay.</summary>
@@ -61,10 +61,8 @@ internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty)
         Router router = new(new RouterOptions { TargetRisk = options.TargetRisk, MaxEscalation = null, AuditShare = options.AuditShare, Seed = (ulong)seed });
         Calibrator calibrator = new(new CalibrationOptions { TargetRisk = options.TargetRisk, HalfLife = options.HalfLife, Seed = (ulong)seed });
         List<LabelledSample> samples = [];
-        Dictionary<string, long> since = [];
+        RecalibrationTrigger trigger = new(meanRunLength: options.MeanRunLength);
         Calibration? calibration = null;
-        RiskMonitor? monitor = null;
-        int monitored = 0;
         for (int i = 0; i < n; i++)
         {
             RoutingRow row = stream[i];
@@ -75,32 +73,20 @@ internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty)
             run.Wrong[i] = !run.Up[i] && !row.Correct;
             run.Audited[i] = decision.Audited;
             run.Judged[i] = decision.Threshold is not null;
-            bool due = (i + 1) % options.CalibrateEvery == 0;
             if (run.Up[i] || decision.Audited)
             {
                 LabelledSample sample = new(i, id, Task, Adapter, decision.Features!.Value, row.Correct, decision.Audited, decision.AuditProbability);
                 samples.Add(sample);
-                if (options.Detector && decision.Audited && calibration?.LossOf(sample) is { } loss)
+                Recalibration what = trigger.Add(sample, calibration);
+                if (what == Recalibration.Drift)
                 {
-                    // The bound tightens as the threshold rests on more audits; the evidence so far is worth less than a bound that is too wide.
-                    if (monitor is null || calibration.Whole.ThresholdSamples >= 2 * monitored)
-                    {
-                        monitored = calibration.Whole.ThresholdSamples;
-                        monitor = new RiskMonitor(RiskMonitor.BoundFor(options.TargetRisk, monitored));
-                    }
-                    if (monitor.Add(i, loss))
-                    {
-                        alarms.Add(i);
-                        since[Task] = monitor.ChangedAt!.Value;
-                        monitor = null;
-                        due = true;
-                    }
+                    alarms.Add(i);
                 }
-            }
-            if (due)
-            {
-                calibration = calibrator.Fit(samples, Adapter, since)[0];
-                router.Update(calibration);
+                if (what != Recalibration.None)
+                {
+                    calibration = calibrator.Fit(samples, Adapter, options.Detector ? trigger.Since : null)[0];
+                    router.Update(calibration);
+                }
             }
             if (i == n / 2)
             {

@@ -3,6 +3,9 @@ namespace ContinualNative.Bench;
 /// <summary>Orders in which the recorded utterances arrive. Equal seeds give equal orders; no utterance comes twice in one.</summary>
 internal sealed class RoutingStream(RoutingRow[] known, RoutingRow[] unknown)
 {
+    /// <summary>Requests of known and of unknown intents each, in <see cref="Mixed"/>.</summary>
+    public const int Each = 2500;
+
     /// <summary>Requests before the intents change, in <see cref="Drifting"/>.</summary>
     public const int Before = 3000;
 
@@ -20,12 +23,11 @@ internal sealed class RoutingStream(RoutingRow[] known, RoutingRow[] unknown)
         return stream;
     }
 
-    /// <summary>As many utterances of known and of unknown intents as there are of the fewer, shuffled.</summary>
+    /// <summary>Utterances of known and of unknown intents, <see cref="Each"/> of both, shuffled.</summary>
     public RoutingRow[] Mixed(int seed)
     {
         Random random = new(seed);
-        int each = Math.Min(known.Length, unknown.Length);
-        RoutingRow[] stream = [.. Drawn(known, each, random), .. Drawn(unknown, each, random)];
+        RoutingRow[] stream = [.. Drawn(known, Each, random), .. Drawn(unknown, Each, random)];
         random.Shuffle(stream);
         return stream;
     }
