@@ -35,8 +35,8 @@ public sealed class Calibrator
     // Columns of a fit: intercept, features, the dummy for foreign samples.
     private const int Width = FeatureBasis.Count + 2;
 
-    // Newest samples that one fit uses; more would not change it.
-    private const int MostFitted = 20_000;
+    // Newest samples of either kind that one fit uses: more would hardly change a dozen coefficients, and a fit stays within milliseconds.
+    private const int MostFitted = 3000;
 
     // Precisions of the priors, in samples: a sample adds at most ¼ to the information about a coefficient of a standardized column. The intercept of the first level is nearly free.
     private const double FirstSlope = 4;
@@ -99,6 +99,8 @@ public sealed class Calibrator
         }
 
         long newest = ordered.Length > 0 ? ordered[0].Sequence : 0;
+        // What tasks without enough audits share; by target.
+        Dictionary<(bool Early, double Target), CalibrationSide?> borrowed = [];
         List<Calibration> calibrations = [];
         foreach (string task in groups.Keys.Select(static k => k.Task).Distinct().Order(StringComparer.Ordinal))
         {
@@ -128,19 +130,17 @@ public sealed class Calibrator
             }
             double? target = _options.TargetOf(task);
             (double[] ofSide, Group[] sideGroups) = sides[early];
-            CalibrationSide pooled = standard.Side(ofSide, Count(sideGroups));
             CalibrationSide own = groups.TryGetValue((task, early), out Group? group) && task != Calibration.AnyTask
                 ? WithThreshold(standard.Side(Model(ordered, [group], standard, ofSide, NextPrecision()), group.Fit.Count), ordered, [group], ThresholdScope.Task, target)
-                : pooled;
+                : standard.Side(ofSide, Count(sideGroups));
             if (target is null || own.Threshold is not null)
             {
                 return own;
             }
-            CalibrationSide shared = WithThreshold(pooled, ordered, sideGroups, ThresholdScope.AllTasks, target);
-            if (shared.Threshold is null)
-            {
-                shared = WithThreshold(standard.Side(everything, Count(all)), ordered, all, ThresholdScope.All, target);
-            }
+            ref CalibrationSide? shared = ref CollectionsMarshal.GetValueRefOrAddDefault(borrowed, (early, target.Value), out _);
+            shared ??= WithThreshold(standard.Side(ofSide, Count(sideGroups)), ordered, sideGroups, ThresholdScope.AllTasks, target) is { Threshold: not null } ofTasks
+                ? ofTasks
+                : WithThreshold(standard.Side(everything, Count(all)), ordered, all, ThresholdScope.All, target);
             return shared.Threshold is null ? own : shared;
         }
     }
@@ -182,7 +182,7 @@ public sealed class Calibrator
 
     private double[] Model(LabelledSample[] samples, Group[] groups, Standard standard, double[] mean, double[] precision)
     {
-        (int Index, bool Native, double Weight)[] fit = [.. groups.SelectMany(static g => g.Fit).OrderBy(static f => f.Index).Take(MostFitted)];
+        (int Index, bool Native, double Weight)[] fit = Newest(groups);
         double native = 0, foreign = 0;
         foreach ((_, bool isNative, double weight) in fit)
         {
@@ -204,6 +204,13 @@ public sealed class Calibrator
             weights[i] = isNative ? weight : weight * scale;
         }
         return LogisticRegression.Fit(rows, positive, weights, mean, precision);
+    }
+
+    private static (int Index, bool Native, double Weight)[] Newest(Group[] groups)
+    {
+        (int Index, bool Native, double Weight)[] all = [.. groups.SelectMany(static g => g.Fit)];
+        Array.Sort(all, static (a, b) => a.Index.CompareTo(b.Index));
+        return [.. all.Where(static f => f.Native).Take(MostFitted), .. all.Where(static f => !f.Native).Take(MostFitted)];
     }
 
     private static double[] First()
@@ -271,7 +278,7 @@ public sealed class Calibrator
             double[] squares = new double[FeatureBasis.Count];
             int[] counts = new int[FeatureBasis.Count];
             Span<double> columns = stackalloc double[FeatureBasis.Count];
-            foreach ((int index, _, _) in groups.SelectMany(static g => g.Fit).OrderBy(static f => f.Index).Take(MostFitted))
+            foreach ((int index, _, _) in Newest(groups))
             {
                 FeatureBasis.Write(samples[index].Features, columns);
                 for (int j = 0; j < columns.Length; j++)
