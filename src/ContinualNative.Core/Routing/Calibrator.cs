@@ -69,9 +69,7 @@ public sealed class Calibrator
     /// <param name="since">Per task, the position from which the traffic is as it is now (see <see cref="RiskMonitor.ChangedAt"/>): older audits set no threshold. Tasks that are not named have no such position.</param>
     public IReadOnlyList<Calibration> Fit(IReadOnlyList<LabelledSample> samples, string adapter, IReadOnlyDictionary<string, long>? since = null)
     {
-        // Newest first, and ties (the same request under two adapters) in an order that does not depend on the caller's.
-        LabelledSample[] ordered = [.. samples];
-        Array.Sort(ordered, static (a, b) => a.Sequence != b.Sequence ? b.Sequence.CompareTo(a.Sequence) : string.CompareOrdinal(a.Adapter, b.Adapter));
+        LabelledSample[] ordered = NewestFirst(samples);
         Dictionary<(string Task, bool Early), Group> groups = [];
         for (int i = 0; i < ordered.Length; i++)
         {
@@ -131,7 +129,7 @@ public sealed class Calibrator
             double? target = _options.TargetOf(task);
             (double[] ofSide, Group[] sideGroups) = sides[early];
             CalibrationSide own = groups.TryGetValue((task, early), out Group? group) && task != Calibration.AnyTask
-                ? WithThreshold(standard.Side(Model(ordered, [group], standard, ofSide, NextPrecision()), group.Fit.Count), ordered, [group], ThresholdScope.Task, target)
+                ? WithThreshold(standard.Side(Model(ordered, [group], standard, ofSide, NextPrecision()), group.Fitted), ordered, [group], ThresholdScope.Task, target)
                 : standard.Side(ofSide, Count(sideGroups));
             if (target is null || own.Threshold is not null)
             {
@@ -145,7 +143,34 @@ public sealed class Calibrator
         }
     }
 
-    private static int Count(Group[] groups) => groups.Sum(static g => g.Fit.Count);
+    // Ties (a request under two adapters) in an order that does not depend on the caller's.
+    private static LabelledSample[] NewestFirst(IReadOnlyList<LabelledSample> samples)
+    {
+        long[] keys = new long[samples.Count];
+        int[] order = new int[samples.Count];
+        for (int i = 0; i < keys.Length; i++)
+        {
+            (keys[i], order[i]) = (~samples[i].Sequence, i);
+        }
+        Array.Sort(keys, order);
+        for (int from = 0; from < keys.Length;)
+        {
+            int to = from + 1;
+            while (to < keys.Length && keys[to] == keys[from])
+            {
+                to++;
+            }
+            if (to - from > 1)
+            {
+                order.AsSpan(from, to - from).Sort((a, b) =>
+                    string.CompareOrdinal(samples[a].RequestId, samples[b].RequestId) is not 0 and var byId ? byId : string.CompareOrdinal(samples[a].Adapter, samples[b].Adapter));
+            }
+            from = to;
+        }
+        return [.. order.Select(i => samples[i])];
+    }
+
+    private static int Count(Group[] groups) => groups.Sum(static g => g.Fitted);
 
     private CalibrationSide WithThreshold(CalibrationSide side, LabelledSample[] samples, Group[] groups, ThresholdScope scope, double? target)
     {
@@ -206,12 +231,11 @@ public sealed class Calibrator
         return LogisticRegression.Fit(rows, positive, weights, mean, precision);
     }
 
-    private static (int Index, bool Native, double Weight)[] Newest(Group[] groups)
-    {
-        (int Index, bool Native, double Weight)[] all = [.. groups.SelectMany(static g => g.Fit)];
-        Array.Sort(all, static (a, b) => a.Index.CompareTo(b.Index));
-        return [.. all.Where(static f => f.Native).Take(MostFitted), .. all.Where(static f => !f.Native).Take(MostFitted)];
-    }
+    private static (int Index, bool Native, double Weight)[] Newest(Group[] groups) =>
+    [
+        .. groups.SelectMany(static g => g.Native.Take(MostFitted)).Order().Take(MostFitted).Select(static i => (i, true, 1.0)),
+        .. groups.SelectMany(static g => g.Foreign.Take(MostFitted)).OrderBy(static f => f.Index).Take(MostFitted).Select(static f => (f.Index, false, f.Weight)),
+    ];
 
     private static double[] First()
     {
@@ -232,17 +256,26 @@ public sealed class Calibrator
         // Indices of the samples that set the threshold; the model never sees them.
         public List<int> Held { get; } = [];
 
-        public List<(int Index, bool Native, double Weight)> Fit { get; } = [];
+        // Indices of the audits that train the model.
+        public List<int> Native { get; private set; } = [];
+
+        public List<(int Index, double Weight)> Foreign { get; } = [];
+
+        public int Fitted => Native.Count + Foreign.Count;
 
         public void Add(int index, bool native, double weight, int window)
         {
-            if (native && _window.Count < window)
+            if (!native)
+            {
+                Foreign.Add((index, weight));
+            }
+            else if (_window.Count < window)
             {
                 _window.Add(index);
             }
             else
             {
-                Fit.Add((index, native, weight));
+                Native.Add(index);
             }
         }
 
@@ -252,20 +285,15 @@ public sealed class Calibrator
 
         public void Split(LabelledSample[] samples, CalibrationOptions options)
         {
-            int native = Fit.Count(static f => f.Native);
-            double others = native + Math.Min(Fit.Count - native, options.FitSamples) / 2.0;
+            double others = Native.Count + Math.Min(Foreign.Count, options.FitSamples) / 2.0;
             double taken = _window.Count == 0 ? 0 : Math.Clamp((options.FitSamples - others) / _window.Count, 0, MostTakenForFit);
+            List<int> train = [];
             foreach (int index in _window)
             {
-                if (SipHash.Uniform(options.Seed, Purpose, samples[index].RequestId) < taken)
-                {
-                    Fit.Add((index, true, 1));
-                }
-                else
-                {
-                    Held.Add(index);
-                }
+                (SipHash.Uniform(options.Seed, Purpose, samples[index].RequestId) < taken ? train : Held).Add(index);
             }
+            // All of the window is newer than what is in already.
+            Native = [.. train, .. Native];
         }
     }
 
