@@ -177,17 +177,17 @@ public sealed class Calibrator
         int[] indices = [.. groups.SelectMany(static g => g.Held)];
         double[] predicted = new double[indices.Length];
         bool[] correct = new bool[indices.Length];
-        double[] weights = new double[indices.Length];
+        // Decision: the inverse of the audit probability weighs tasks, not single audits. Within one task audits stand for the traffic whatever the share was when each
+        // was drawn, as long as nothing drifts; weighed singly, one audit drawn at 2 % after a hundred drawn at 100 % would outweigh them all, and no target could be met
+        // until there are as many again. Between tasks whose shares differ, the mean inverse keeps the mixture right.
+        double[] weights = [.. groups.SelectMany(g => Enumerable.Repeat(g.MeanInverseProbability(samples), g.Held.Count))];
         // By age over all groups, so that the forgetting is one.
-        Array.Sort(indices);
+        Array.Sort(indices, weights);
         for (int i = 0; i < indices.Length; i++)
         {
             ref readonly LabelledSample sample = ref samples[indices[i]];
             predicted[i] = side.Probability(sample.Features);
             correct[i] = sample.Correct;
-            // Within one task audits stand for the traffic whatever the share was when they were drawn, as long as nothing drifts; where shares differ between
-            // tasks, or drift goes along with a change of the share, the inverse of the probability keeps the mixture right.
-            weights[i] = 1 / Math.Clamp(double.IsNaN(sample.AuditProbability) ? 1 : sample.AuditProbability, 1e-4, 1);
             if (_options.HalfLife is { } halfLife)
             {
                 weights[i] *= Math.Max(Math.Pow(0.5, i / halfLife), 1e-12);
@@ -278,6 +278,10 @@ public sealed class Calibrator
                 Native.Add(index);
             }
         }
+
+        // Requests that each of the audits stands for, on average.
+        public double MeanInverseProbability(LabelledSample[] samples) =>
+            Held.Select(i => 1 / Math.Clamp(double.IsNaN(samples[i].AuditProbability) ? 1 : samples[i].AuditProbability, 1e-4, 1)).DefaultIfEmpty(1).Average();
 
         public void Split(LabelledSample[] samples, CalibrationOptions options)
         {
