@@ -123,8 +123,11 @@ public sealed class Router
         CalibrationSide? side = calibration?.Side(features.Early);
         double? p = side?.Probability(features);
 
+        bool uncalibrated = (p is null || threshold is null) && (p is null || _options.TargetOf(request.Task) is not null);
+
         // Of the budgets the stricter one draws the line.
         bool afford = true;
+        double share = 1;
         double? line = null;
         Consider(key);
         Consider(_budget);
@@ -154,7 +157,14 @@ public sealed class Router
             reason = RouteReason.OverBudget;
             threshold = afford || budgetOnly ? threshold : line ?? threshold;
         }
-        (bool audited, double share) = Audit(request);
+        (bool audited, double auditProbability) = Audit(request);
+        if (uncalibrated && wants)
+        {
+            // Decision: what goes up without a judgement is drawn by a hash of its id and nothing else: it is a random sample too, with both answers there and paid
+            // for. Counted as audits, these end the uncalibrated state after a tenth of the requests that the audit share alone would need.
+            auditProbability = 1 - ((1 - auditProbability) * (1 - share));
+            audited |= up;
+        }
         return new RouteDecision
         {
             Route = up ? Route.Frontier : Route.Local,
@@ -164,7 +174,7 @@ public sealed class Router
             Features = features,
             Calibration = calibration?.Id ?? 0,
             Audited = audited,
-            AuditProbability = share,
+            AuditProbability = auditProbability,
         };
 
         void Consider(EscalationBudget? budget)
@@ -173,12 +183,14 @@ public sealed class Router
             {
                 return;
             }
-            if (p is not { } known)
+            share = Math.Min(share, budget.Share);
+            double its = 0;
+            bool among = p is { } known && budget.IsAmongLeastSure(known, draw, out its);
+            if (uncalibrated || p is null)
             {
                 afford &= draw < budget.Share;
                 return;
             }
-            bool among = budget.IsAmongLeastSure(known, draw, out double its);
             if (afford && (!among || line is null || its < line))
             {
                 line = its;

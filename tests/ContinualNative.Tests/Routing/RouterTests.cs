@@ -94,6 +94,24 @@ public sealed class RouterTests
         Assert.All(decisions.Chunk(500), static part => Assert.InRange(part.Count(static d => d.Route == Route.Frontier), 20, 80));
     }
 
+    [Fact]
+    public void What_goes_up_unjudged_is_a_random_sample_and_counts_as_audits()
+    {
+        Router router = new(new RouterOptions { MaxEscalation = 0.1, AuditShare = 0.02 });
+        (bool Sure, RouteDecision Decision)[] decisions =
+        [
+            .. Enumerable.Range(0, 20_000).Select(i => (Sure: i % 2 == 0, router.Judge(new RouteRequest($"{i}", "t", "a"), i % 2 == 0 ? Sure : Sure with { MeanLogProb = -5 }))),
+        ];
+        double probability = 1 - (0.98 * 0.9);
+        Assert.All(decisions, d => Assert.Equal(probability, d.Decision.AuditProbability, 12));
+        Assert.All(decisions.Where(static d => d.Decision.Route == Route.Frontier), static d => Assert.True(d.Decision.Audited));
+        // As many as that probability says (three standard deviations), and of both kinds alike: the answer has no say in it.
+        double deviation = Math.Sqrt(10_000 * probability * (1 - probability));
+        Assert.All((bool[])[true, false], sure => Assert.InRange(decisions.Count(d => d.Sure == sure && d.Decision.Audited), (10_000 * probability) - (3 * deviation), (10_000 * probability) + (3 * deviation)));
+        Router local = new(new RouterOptions { Uncalibrated = Route.Local, AuditShare = 0.02 });
+        Assert.Equal(0.02, local.Judge(new RouteRequest("1", "t", "a"), Sure).AuditProbability);
+    }
+
     [Theory]
     [InlineData(0.1, 1000)]
     [InlineData(0.07, 100)]
@@ -231,7 +249,7 @@ public sealed class RouterTests
         Assert.DoesNotContain(ids, id => sampler.IsAudited(id, 0));
         Assert.True(sampler.IsAudited(new string('x', 10_000), 1) && sampler.IsAudited("", 1));
 
-        Router router = new(new RouterOptions { Seed = 5, AuditShare = 0.02 });
+        Router router = new(new RouterOptions { Seed = 5, AuditShare = 0.02, Uncalibrated = Route.Local });
         Assert.Equal(small, ids.Where(id => router.Judge(new RouteRequest(id, "t", "a"), Sure).Audited));
         router.AuditShare = 0.5;
         Assert.Equal(0.5, router.Judge(new RouteRequest("x", "t", "a"), Sure).AuditProbability);
