@@ -5,7 +5,10 @@ namespace ContinualNative.Bench;
 /// <summary>The name of a whole run (and its arguments), or BenchmarkDotNet's own arguments.</summary>
 internal static class Program
 {
-    private static readonly Dictionary<string, Func<string[], Task<int>>> Runs = new(StringComparer.Ordinal);
+    private static readonly Dictionary<string, Func<string[], Task<int>>> Runs = new(StringComparer.Ordinal)
+    {
+        ["store"] = StoreRun.RunAsync,
+    };
 
     private static Task<int> Main(string[] args)
     {
