@@ -8,6 +8,7 @@ internal static class Program
     private static readonly Dictionary<string, Func<string[], Task<int>>> Runs = new(StringComparer.Ordinal)
     {
         ["routing"] = RoutingBench.RunAsync,
+        ["store"] = StoreRun.RunAsync,
     };
 
     private static Task<int> Main(string[] args)

@@ -131,6 +131,10 @@ internal sealed class TextCodec(ITextCipher? cipher, string path)
         return plain;
     }
 
+    /// <summary>An embedding that was encoded uncompressed; empty when there is none.</summary>
+    public float[] DecodeEmbedding(ReadOnlySpan<byte> stored, ReadOnlySpan<byte> id) =>
+        stored.IsEmpty ? [] : EmbeddingCodec.Decode(stored[0] == 0 ? stored[1..] : Decode(stored, id, TextColumn.Embedding));
+
     private StoreException Damaged() => new(StoreError.Damaged, $"A text in the traffic store '{path}' is damaged. Restore the store from a backup.");
 
     private static ReadOnlySpan<byte> Context(Span<byte> context, ReadOnlySpan<byte> id, TextColumn column)

@@ -84,7 +84,7 @@ internal sealed class RequestReader(NameCache names, TextCodec texts)
         TotalTime = Duration(r.Int(21)),
         Prompt = texts.DecodeText(r.Blob(25), id, TextColumn.Prompt),
         LocalAnswer = texts.DecodeText(r.Blob(26), id, TextColumn.LocalAnswer),
-        Embedding = r.IsNull(27) ? default : EmbeddingCodec.Decode(texts.Decode(r.Blob(27), id, TextColumn.Embedding)),
+        Embedding = r.IsNull(27) ? default : texts.DecodeEmbedding(r.Blob(27), id),
     };
 
     private List<Outcome> Outcomes(Session session, long sequence, string requestId, byte[] id)

@@ -72,7 +72,7 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
                 rows.IsNull(4) ? null : FeaturesCodec.Novelty(rows.Blob(4)),
                 rows.Bool(5),
                 rows.Bool(6),
-                Embedding(rows.Blob(7), id)));
+                texts.DecodeEmbedding(rows.Blob(7), id)));
         }
         return found;
     }
@@ -89,13 +89,10 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
         using Statement.Rows rows = session.Prepared(Learned).Bind(1, most).Open();
         while (rows.Next())
         {
-            embeddings.Add(Embedding(rows.Blob(1), rows.Blob(0)));
+            embeddings.Add(texts.DecodeEmbedding(rows.Blob(1), rows.Blob(0)));
         }
         return embeddings;
     }
-
-    private float[] Embedding(ReadOnlySpan<byte> stored, ReadOnlySpan<byte> id) =>
-        stored.IsEmpty ? [] : EmbeddingCodec.Decode(texts.Decode(stored, id, TextColumn.Embedding));
 
     private static List<string> Ids(Statement statement)
     {
