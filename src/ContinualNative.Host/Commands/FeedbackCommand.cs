@@ -100,7 +100,7 @@ internal static class FeedbackCommand
         }
         try
         {
-            Redactor redactor = new(policy.Redaction, []);
+            Redactor redactor = new(policy.Redaction, policy.Rules);
             return text => redactor.NewSession().Redact(text);
         }
         catch (PolicyOptionException e)

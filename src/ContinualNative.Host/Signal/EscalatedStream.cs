@@ -48,7 +48,7 @@ internal sealed class EscalatedStream(IAsyncEnumerator<FrontierChunk> chunks, st
             ?? throw new FrontierException(FrontierErrorKind.Nonsense, Answer?.Endpoint ?? "", $"'{Answer?.Endpoint}' answered with none of the texts of 'guided_choice'.");
         if (Answer is not null)
         {
-            whole(Answer with { Text = session?.Redact(_choice) ?? _choice });
+            whole(Answer with { Text = _choice });
         }
     }
 

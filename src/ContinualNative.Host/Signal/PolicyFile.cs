@@ -1,3 +1,5 @@
+using System.Reflection;
+using System.Runtime.Loader;
 using System.Text.Json;
 using ContinualNative.Core;
 using ContinualNative.Core.Redaction;
@@ -18,6 +20,9 @@ internal sealed record PolicyFile
     public IReadOnlyList<TaskDefinition> Tasks { get; init; } = [];
 
     public RedactionOptions Redaction { get; init; } = new();
+
+    /// <summary>Rules of the user's own, from <c>"redaction_plugins"</c>: paths of .NET assemblies with public classes that implement <see cref="IRedactionRule"/>.</summary>
+    public IReadOnlyList<IRedactionRule> Rules { get; init; } = [];
 
     /// <summary>How labels are chosen; the day's money is <c>--teach-per-day</c>.</summary>
     public TeachingOptions Teaching { get; init; } = new();
@@ -43,8 +48,9 @@ internal sealed record PolicyFile
                     "frontiers" => policy with { Frontiers = FrontierOptions.Parse(value, $"{path}: frontiers") },
                     "tasks" => policy with { Tasks = TaskDefinition.Parse(value) },
                     "redaction" => policy with { Redaction = RedactionOptions.Parse(value) },
+                    "redaction_plugins" => policy with { Rules = LoadRules(value, path) },
                     "teaching" => policy with { Teaching = TeachingOptions.Parse(value) },
-                    _ => throw new SettingException(entry.Name, "there is no such key; known are frontiers, tasks, redaction, teaching", $"{path}: {entry.Name}"),
+                    _ => throw new SettingException(entry.Name, "there is no such key; known are frontiers, tasks, redaction, redaction_plugins, teaching", $"{path}: {entry.Name}"),
                 };
             }
             return policy;
@@ -61,5 +67,37 @@ internal sealed record PolicyFile
         {
             throw new SettingException("policy", $"'{path}' cannot be read: {e.Message.TrimEnd('.')}");
         }
+    }
+
+    // Decision: loaded into the program itself, not into a context of their own. Whoever writes the policy file decides what runs here anyway, and a rule must
+    // implement this program's interface, not a copy's.
+    private static List<IRedactionRule> LoadRules(JsonElement value, string path)
+    {
+        string source = $"{path}: redaction_plugins";
+        if (value.ValueKind != JsonValueKind.Array)
+        {
+            throw new SettingException("redaction_plugins", $"it must be a list of paths, not {JsonKind.Of(value)}", source);
+        }
+        List<IRedactionRule> rules = [];
+        foreach (JsonElement item in value.EnumerateArray())
+        {
+            string file = item.ValueKind == JsonValueKind.String ? item.GetString()! : throw new SettingException("redaction_plugins", $"it must hold paths, not {JsonKind.Of(item)}", source);
+            // Beside the policy file, as its author sees it.
+            string full = Path.GetFullPath(file, Path.GetDirectoryName(Path.GetFullPath(path))!);
+            try
+            {
+                Type[] types = [.. AssemblyLoadContext.Default.LoadFromAssemblyPath(full).GetExportedTypes().Where(static t => t is { IsClass: true, IsAbstract: false } && t.IsAssignableTo(typeof(IRedactionRule)))];
+                if (types.Length == 0)
+                {
+                    throw new SettingException("redaction_plugins", $"'{file}' has no public class that implements {nameof(IRedactionRule)}", source);
+                }
+                rules.AddRange(types.Select(static t => (IRedactionRule)Activator.CreateInstance(t)!));
+            }
+            catch (Exception e) when (e is IOException or BadImageFormatException or MissingMethodException or TargetInvocationException or ReflectionTypeLoadException or UnauthorizedAccessException)
+            {
+                throw new SettingException("redaction_plugins", $"'{file}' cannot be used: {(e.InnerException ?? e).Message.TrimEnd('.')}", source);
+            }
+        }
+        return rules;
     }
 }

@@ -66,13 +66,14 @@ internal sealed class RequestRoute : IDisposable
             catch (RedactionException e)
             {
                 hub.RedactionFailed(e);
+                _session = null;
                 _redacted = null;
                 _plain = null;
                 mayGoUp = false;
             }
         }
-        string prompt = origin.PromptText;
-        _embedding = mayGoUp || hub.KeepsTexts ? PromptEmbedder.Embed(prompt) : [];
+        // Of the redacted text: what is kept then tells nothing of the values, and one template filled with other values is one prompt.
+        _embedding = _session is not null && _redacted is not null ? PromptEmbedder.Embed(_session.ForStorage(origin.PromptText)) : [];
         _novelty = _embedding.Length > 0 ? hub.Novelty.Distance(_embedding) : 1;
         _routing = new RouteRequest(
             _id,
@@ -163,7 +164,7 @@ internal sealed class RequestRoute : IDisposable
                     _hub.Book(FrontierPurpose.Escalation, answer, _id);
                     throw new FrontierException(FrontierErrorKind.Nonsense, answer.Endpoint, $"'{answer.Endpoint}' answered with none of the texts of 'guided_choice'.");
                 }
-                _frontier = answer with { Text = _session!.Redact(choice) };
+                _frontier = answer with { Text = choice };
                 return answer with { Text = choice };
             }
             _frontier = answer;
@@ -225,7 +226,19 @@ internal sealed class RequestRoute : IDisposable
         {
             RouteDecision decision = Decision ?? new RouteDecision { Route = Route.Local, Reason = RouteReason.LocalFailed };
             _hub.Metrics.Routed(Task.Name, decision);
-            string? answer = _localAnswer is null ? null : Stored(_localAnswer);
+            bool texts = _hub.KeepsTexts && _redacted is not null;
+            string? answer = null;
+            string? taught = null;
+            try
+            {
+                answer = _localAnswer is null || _session is null ? null : Stored(_localAnswer);
+                taught = _frontier is null ? null : Stored(Restored(RequestText.OfAnswer(_frontier.Text, _frontier.ToolCalls)));
+            }
+            catch (RedactionException e)
+            {
+                _hub.RedactionFailed(e);
+                (texts, answer, taught) = (false, null, null);
+            }
             await _hub.RecordAsync(new RequestRecord
             {
                 Id = _id,
@@ -244,9 +257,9 @@ internal sealed class RequestRoute : IDisposable
                 CompletionTokens = _local?.CompletionTokens ?? 0,
                 LocalTime = TimeSpan.FromSeconds(_localSeconds),
                 TotalTime = _hub.Time.GetElapsedTime(_started),
-                Prompt = _hub.KeepsTexts ? (_hub.Redaction.ForStorage ? _redacted : _plain ?? _redacted) : null,
-                LocalAnswer = _hub.KeepsTexts ? answer : null,
-                Embedding = _hub.KeepsTexts && _redacted is not null ? _embedding : ReadOnlyMemory<float>.Empty,
+                Prompt = texts ? (_hub.Redaction.ForStorage ? _redacted : _plain ?? _redacted) : null,
+                LocalAnswer = texts ? answer : null,
+                Embedding = texts ? _embedding : ReadOnlyMemory<float>.Empty,
             });
             if (_session is not null && _hub.KeepsTexts)
             {
@@ -254,17 +267,19 @@ internal sealed class RequestRoute : IDisposable
             }
             if (_frontier is { } frontier)
             {
-                string text = RequestText.OfAnswer(frontier.Text, frontier.ToolCalls);
-                await _hub.Labels.RecordAsync(_id, Task, _request as ChatRequest, answer, Stored(text), frontier, LabelReason.Escalated);
+                if (taught is not null)
+                {
+                    await _hub.Labels.RecordAsync(_id, Task, _request as ChatRequest, answer, taught, frontier, LabelReason.Escalated);
+                }
+                else
+                {
+                    _hub.Book(FrontierPurpose.Escalation, frontier, _id);
+                }
             }
             if (decision is { Audited: true, Route: Route.Local })
             {
                 _hub.AuditWaits();
             }
-        }
-        catch (RedactionException e)
-        {
-            _hub.RedactionFailed(e);
         }
         finally
         {

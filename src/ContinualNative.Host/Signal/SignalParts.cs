@@ -52,7 +52,7 @@ internal sealed record SignalParts
         CalibrationOptions calibration;
         try
         {
-            redactor = new Redactor(redaction, []);
+            redactor = new Redactor(redaction, options.NoRedaction ? [] : policy.Rules);
             tasks = new TaskResolver(policy.Tasks, new TaskResolverOptions());
             // Decision: an audit sample that nobody can foretell from a request's id, and so nobody can dodge; what was drawn stands in the store.
             ulong seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
