@@ -37,7 +37,9 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 
     private readonly Channel<string> _labelled = Channel.CreateBounded<string>(new BoundedChannelOptions(4096) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true });
     private readonly ILogger _logger = loggers.CreateLogger("ContinualNative.Calibration");
-    private readonly RecalibrationTrigger _trigger = new();
+    // Decision: an alarm may be false once in 200 audits, not in 2,000. A false one costs some dozens of requests routed up; on real utterances the stricter detector took four
+    // times as many requests to notice that half of them had become unknown (bench/results/routing-2026-11-26.md).
+    private readonly RecalibrationTrigger _trigger = new(meanRunLength: 200);
     private readonly HashSet<string> _watched = new(StringComparer.Ordinal);
     private readonly Queue<string> _watchedOrder = new();
     private readonly List<LabelledSample> _replayed = [];

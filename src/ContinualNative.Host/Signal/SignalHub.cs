@@ -282,6 +282,6 @@ internal sealed partial class SignalHub : IAsyncDisposable
     [LoggerMessage(1403, LogLevel.Warning, "{Reason}")]
     private static partial void LogRedactionFailed(ILogger logger, string reason);
 
-    [LoggerMessage(1404, LogLevel.Warning, "No frontier answer ({Kind}), the local one was sent: {Reason}")]
+    [LoggerMessage(1404, LogLevel.Debug, "No frontier answer ({Kind}), the local one was sent: {Reason}")]
     private static partial void LogFrontierFailed(ILogger logger, FrontierErrorKind kind, string reason);
 }

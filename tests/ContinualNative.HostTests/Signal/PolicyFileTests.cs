@@ -25,13 +25,13 @@ public sealed class PolicyFileTests
     [Fact]
     public void Everything_is_read_and_rules_come_from_assemblies()
     {
-        PolicyFile policy = Read($$"""
+        PolicyFile policy = Read($$$"""
             {
               // Comments are allowed.
               "frontiers": [{"name": "big", "url": "https://api.example.com/v1", "model": "m", "prices": {"prompt": 3, "completion": 15}, "training_allowed": true}],
               "tasks": [{"name": "intent", "measure": "exact", "target_risk": 0.02, "system_prompt": "Name the intent."}],
               "redaction": {"ip": true, "patterns": {"order": "ORD-[0-9]{6}"}},
-              "redaction_plugins": [{{JsonSerializer.Serialize(typeof(BadgerRule).Assembly.Location)}}],
+              "redaction_plugins": [{{{JsonSerializer.Serialize(typeof(BadgerRule).Assembly.Location)}}}],
               "teaching": {"strategy": "random"},
             }
             """);
