@@ -84,34 +84,39 @@ internal sealed class EscalationBudget
     }
 
     /// <summary>
-    /// Counts a request in, and tells whether it may go up. With both budgets it may only when it may by either, and only then either is used.
+    /// Counts a request in, and tells whether it may go up. With several budgets it may only when it may by each, and only then any is used.
     /// </summary>
-    public static bool Spend(EscalationBudget? key, EscalationBudget? total, bool up)
+    public static bool Spend(EscalationBudget? key, EscalationBudget? task, EscalationBudget? total, bool up)
     {
-        if (key is null || total is null)
+        // Always in this order: no two threads wait for each other.
+        key?._gate.Enter();
+        try
         {
-            EscalationBudget? only = key ?? total;
-            if (only is null)
+            task?._gate.Enter();
+            try
             {
-                return up;
+                total?._gate.Enter();
+                try
+                {
+                    up = up && (key?.Leaves() ?? true) && (task?.Leaves() ?? true) && (total?.Leaves() ?? true);
+                    key?.Count(up);
+                    task?.Count(up);
+                    total?.Count(up);
+                    return up;
+                }
+                finally
+                {
+                    total?._gate.Exit();
+                }
             }
-            lock (only._gate)
+            finally
             {
-                up &= only.Leaves();
-                only.Count(up);
-                return up;
+                task?._gate.Exit();
             }
         }
-        // Always key before total: no two threads wait for each other.
-        lock (key._gate)
+        finally
         {
-            lock (total._gate)
-            {
-                up &= key.Leaves() && total.Leaves();
-                key.Count(up);
-                total.Count(up);
-                return up;
-            }
+            key?._gate.Exit();
         }
     }
 

@@ -30,6 +30,7 @@ public sealed class Router
     private readonly RouterOptions _options;
     private readonly AuditSampler _sampler;
     private readonly EscalationBudget? _budget;
+    private readonly Dictionary<string, EscalationBudget> _tasks;
     private readonly ConcurrentDictionary<string, EscalationBudget> _keys = new(StringComparer.Ordinal);
     private readonly Lock _updating = new();
     private volatile Dictionary<string, Calibration[]> _calibrations = new(StringComparer.Ordinal);
@@ -43,6 +44,7 @@ public sealed class Router
         _auditShare = options.AuditShare;
         _sampler = new AuditSampler(options.Seed);
         _budget = options.MaxEscalation is { } share ? new EscalationBudget(share, options.BudgetWindow) : null;
+        _tasks = options.TaskMaxEscalation.ToDictionary(static t => t.Key, t => new EscalationBudget(t.Value, options.BudgetWindow), StringComparer.Ordinal);
     }
 
     /// <summary>Share of requests that are audited from now on, 0 to 1: raise it for a while to recalibrate faster after drift or a swap. Decisions carry the share that they were drawn with.</summary>
@@ -105,7 +107,7 @@ public sealed class Router
             return null;
         }
         // Without this a client could spend more than its key's share by asking for it.
-        return EscalationBudget.Spend(KeyBudget(request), null, up: true)
+        return EscalationBudget.Spend(KeyBudget(request), null, null, up: true)
             ? Fixed(request, Route.Frontier, requested ? RouteReason.Requested : RouteReason.KeyPolicy)
             : Fixed(request, Route.Local, RouteReason.OverBudget);
     }
@@ -118,6 +120,7 @@ public sealed class Router
             return Annotate(before, request, features);
         }
         EscalationBudget? key = KeyBudget(request);
+        EscalationBudget? task = _tasks.GetValueOrDefault(request.Task);
         double draw = SipHash.Uniform(_options.Seed, Purpose, request.RequestId);
         Calibration? calibration = Find(request.Task, request.Adapter, features.Early, out double? threshold);
         CalibrationSide? side = calibration?.Side(features.Early);
@@ -130,6 +133,7 @@ public sealed class Router
         double share = 1;
         double? line = null;
         Consider(key);
+        Consider(task);
         Consider(_budget);
 
         bool wants, budgetOnly = false;
@@ -151,7 +155,7 @@ public sealed class Router
             wants = _options.Uncalibrated == Route.Frontier;
             reason = RouteReason.Uncalibrated;
         }
-        bool up = EscalationBudget.Spend(key, _budget, wants && afford);
+        bool up = EscalationBudget.Spend(key, task, _budget, wants && afford);
         if (wants && !up)
         {
             reason = RouteReason.OverBudget;
@@ -209,7 +213,7 @@ public sealed class Router
         {
             return before;
         }
-        bool up = EscalationBudget.Spend(KeyBudget(request), _budget, up: true);
+        bool up = EscalationBudget.Spend(KeyBudget(request), _tasks.GetValueOrDefault(request.Task), _budget, up: true);
         return Fixed(request, up ? Route.Frontier : Route.Local, up ? RouteReason.LocalFailed : RouteReason.OverBudget);
     }
 

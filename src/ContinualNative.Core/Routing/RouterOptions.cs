@@ -15,6 +15,9 @@ public sealed record RouterOptions
     /// <summary>Largest share of the requests that the router may send up, 0 to 1; null: no budget.</summary>
     public double? MaxEscalation { get; init; } = 0.10;
 
+    /// <summary>Largest shares of the requests of single tasks that the router may send up, within <see cref="MaxEscalation"/>.</summary>
+    public IReadOnlyDictionary<string, double> TaskMaxEscalation { get; init; } = ReadOnlyDictionary<string, double>.Empty;
+
     /// <summary>In any window of so many requests in a row, no more than ⌊<see cref="MaxEscalation"/> · window⌋ go up.</summary>
     public int BudgetWindow { get; init; } = 1000;
 
@@ -43,6 +46,10 @@ public sealed record RouterOptions
             Require(target is > 0 and < 1, $"target-risk of task '{task}'", target, "more than 0 and less than 1");
         }
         Require(MaxEscalation is null or (>= 0 and <= 1), "max-escalation", MaxEscalation, "0 to 1");
+        foreach ((string task, double share) in TaskMaxEscalation)
+        {
+            Require(share is >= 0 and <= 1, $"max-escalation of task '{task}'", share, "0 to 1");
+        }
         Require(BudgetWindow is >= 10 and <= 1_000_000, "budget-window", BudgetWindow, "10 to 1000000 requests");
         Require(Uncalibrated is Route.Local or Route.Frontier, "uncalibrated", Uncalibrated, "local or frontier");
         Require(AuditShare is >= 0 and <= 1, "audit", AuditShare, "0 to 1");

@@ -8,13 +8,15 @@ using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Admin;
 
-/// <summary><c>POST /admin/erase</c> and <c>POST /admin/backup</c>.</summary>
+/// <summary><c>POST /admin/erase</c>, <c>POST /admin/backup</c>, and <c>PUT</c> and <c>DELETE /admin/requests/{id}/golden</c>.</summary>
 internal static class StoreEndpoints
 {
     public static void MapStore(this IEndpointRouteBuilder routes)
     {
         routes.MapPost("/admin/erase", EraseAsync);
         routes.MapPost("/admin/backup", BackUpAsync);
+        routes.MapPut("/admin/requests/{id}/golden", static http => SetGoldenAsync(http, true));
+        routes.MapDelete("/admin/requests/{id}/golden", static http => SetGoldenAsync(http, false));
     }
 
     /// <summary>The server's store; throws <see cref="ApiException"/> when it has none.</summary>
@@ -45,6 +47,31 @@ internal static class StoreEndpoints
         {
             throw ApiException.Unavailable("not_recorded_yet", "The request is not stored yet. Try again in a moment.");
         }
+    }
+
+    // Golden: kept when others expire, asked again of every new teacher, and what later adapters must not forget.
+    private static async Task SetGoldenAsync(HttpContext http, bool golden)
+    {
+        SignalHub signal = http.RequestServices.GetRequiredService<SignalHub>();
+        TrafficStore store = StoreOf(signal);
+        string id = (string)http.GetRouteValue("id")!;
+        bool labelled = FeedbackFields.IsRequestId(id) && await OnStoreAsync(async () =>
+        {
+            await RecordedAsync(signal, id, http.RequestAborted);
+            return await store.SetGoldenAsync(id.ToLowerInvariant(), golden, http.RequestAborted);
+        });
+        if (!labelled)
+        {
+            throw new ApiException(404, "invalid_request_error", "request_not_found", $"There is no labelled request '{JsonIn.Short(id)}': only one that a teacher has answered can be golden.", "id");
+        }
+        await JsonOut.WriteAsync(http, (id, golden), static (json, r) =>
+        {
+            json.WriteStartObject();
+            json.WriteString("object", "request");
+            json.WriteString("id", r.id);
+            json.WriteBoolean("golden", r.golden);
+            json.WriteEndObject();
+        });
     }
 
     private static async Task EraseAsync(HttpContext http)

@@ -62,6 +62,7 @@ internal sealed record SignalParts
                 TargetRisk = options.TargetRisk,
                 TaskTargetRisk = taskTargets,
                 MaxEscalation = options.MaxEscalation,
+                TaskMaxEscalation = policy.Tasks.Where(static t => t.MaxEscalation is not null).ToDictionary(static t => t.Name, static t => t.MaxEscalation!.Value, StringComparer.Ordinal),
                 AuditShare = options.Audit,
                 Uncalibrated = options.Uncalibrated,
                 Seed = seed,

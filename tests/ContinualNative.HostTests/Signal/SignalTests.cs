@@ -114,6 +114,19 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
     }
 
     [Fact]
+    public async Task A_judged_task_asks_its_judge_and_one_that_says_nothing_leaves_the_label_open()
+    {
+        string policy = fixture.Files.Write("judge.json", Encoding.UTF8.GetBytes("""{"tasks":[{"name":"essay","measure":"judge"}]}"""));
+        await using ContinualServer server = await fixture.StartAsync("--policy", policy);
+        Reply reply = await server.AskAsync("What is the capital of France?", "\"metadata\":{\"task\":\"essay\"}");
+        StoredRequest stored = await server.StoredAsync(reply.RequestId, static s => s.Labels.Count > 0);
+        // The simulated frontier knows no judging: it says so in words, which are no verdict.
+        Assert.Equal(("judge", null, null, "Paris"), (stored.Labels[0].Measure, stored.Labels[0].Agreement, stored.Labels[0].Correct, stored.Labels[0].Answer));
+        await server.Signal.Store!.FlushAsync(Cancelled);
+        Assert.True(server.Signal.Store.Spent(ContinualNative.Core.Economics.LedgerKind.Teaching, DateOnly.FromDateTime(DateTime.UtcNow)).Nanos > 0);
+    }
+
+    [Fact]
     public async Task Values_are_redacted_before_they_are_stored_or_sent_and_come_back_to_the_client()
     {
         await using ContinualServer server = await fixture.StartAsync();
@@ -223,7 +236,11 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
         await using ContinualServer server = await fixture.StartAsync("--teach-per-day", "10", "--holdout", "0");
         string id = (await server.AskAsync("What is the capital of France?")).RequestId;
         await server.StoredAsync(id);
-        Assert.True(await server.Signal.Store!.SetGoldenAsync(id, true, Cancelled));
+        using HttpResponseMessage marked = await server.Client.PutAsync($"/admin/requests/{id}/golden", null, Cancelled);
+        Assert.True(marked.IsSuccessStatusCode, await marked.Content.ReadAsStringAsync(Cancelled));
+        Assert.Equal([id], server.Signal.Store!.Golden("default"));
+        using HttpResponseMessage unknown = await server.Client.PutAsync($"/admin/requests/{new string('0', 24)}/golden", null, Cancelled);
+        Assert.Equal(System.Net.HttpStatusCode.NotFound, unknown.StatusCode);
         try
         {
             using StringContent release = new("""{"name":"sim-2"}""", Encoding.UTF8, "application/json");

@@ -95,6 +95,21 @@ public sealed class RouterTests
     }
 
     [Fact]
+    public void A_task_s_share_holds_beside_the_router_s()
+    {
+        Router router = new(new RouterOptions { MaxEscalation = 0.5, BudgetWindow = 100, TaskMaxEscalation = new Dictionary<string, double> { ["dear"] = 0.1 } });
+        bool[] dear = [.. Enumerable.Range(0, 2000).Select(i => router.Judge(new RouteRequest($"d{i}", "dear", "a"), Sure).Route == Route.Frontier)];
+        bool[] other = [.. Enumerable.Range(0, 2000).Select(i => router.Judge(new RouteRequest($"o{i}", "other", "a"), Sure).Route == Route.Frontier)];
+        for (int i = 0; i + 100 <= dear.Length; i++)
+        {
+            Assert.InRange(dear.Skip(i).Take(100).Count(static up => up), 0, 10);
+        }
+        Assert.InRange(dear.Count(static up => up), 120, 200);
+        Assert.InRange(other.Count(static up => up), 800, 1000);
+        Assert.Throws<ArgumentException>(static () => new Router(new RouterOptions { TaskMaxEscalation = new Dictionary<string, double> { ["x"] = 2 } }));
+    }
+
+    [Fact]
     public void What_goes_up_unjudged_is_a_random_sample_and_counts_as_audits()
     {
         Router router = new(new RouterOptions { MaxEscalation = 0.1, AuditShare = 0.02 });
