@@ -9,6 +9,7 @@ internal static class Program
     {
         ["routing"] = RoutingBench.RunAsync,
         ["store"] = StoreRun.RunAsync,
+        ["latency"] = LatencyRun.RunAsync,
     };
 
     private static Task<int> Main(string[] args)

@@ -95,8 +95,26 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             {
                 // What is in force stays in force; the next label tries again.
                 LogPostponed(_logger, e.Message);
-                await Task.Delay(TimeSpan.FromSeconds(10), hub.Time, stoppingToken).ContinueWith(static _ => { }, TaskScheduler.Default);
+                await PauseAsync(stoppingToken);
             }
+            catch (Exception e)
+            {
+                // Decision: a server whose calibration has a fault goes on with the one that it has; it would be stopped if this escaped.
+                LogFailed(_logger, e);
+                await PauseAsync(stoppingToken);
+            }
+        }
+    }
+
+    private async Task PauseAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await Task.Delay(TimeSpan.FromSeconds(10), hub.Time, stoppingToken);
+        }
+        catch (OperationCanceledException)
+        {
+            // The loop ends.
         }
     }
 
@@ -285,6 +303,9 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 
     [LoggerMessage(1424, LogLevel.Warning, "The stored calibration of task '{Task}' is left out: {Reason}")]
     private static partial void LogUnreadable(ILogger logger, string task, string reason);
+
+    [LoggerMessage(1426, LogLevel.Error, "Calibration failed; what is in force stays in force, and it is tried again")]
+    private static partial void LogFailed(ILogger logger, Exception failure);
 
     [LoggerMessage(1425, LogLevel.Warning, "Calibration is postponed: {Reason}")]
     private static partial void LogPostponed(ILogger logger, string reason);

@@ -66,6 +66,12 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
                 LogStoreFailed(_logger, e.Message);
                 pause = Interval;
             }
+            catch (Exception e)
+            {
+                // Decision: a fault in teaching must not end the server, as it would if this escaped.
+                LogFailed(_logger, e);
+                pause = LongestPause;
+            }
         }
     }
 
@@ -300,6 +306,9 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
 
     [LoggerMessage(1463, LogLevel.Information, "'{Endpoint}' answers with a new version, '{Teacher}': golden and holdout requests are asked again as the budget allows")]
     private static partial void LogNewTeacher(ILogger logger, string endpoint, string teacher);
+
+    [LoggerMessage(1465, LogLevel.Error, "Teaching failed, it is tried again later")]
+    private static partial void LogFailed(ILogger logger, Exception failure);
 
     [LoggerMessage(1464, LogLevel.Warning, "The store could not be read for teaching, it is tried again: {Reason}")]
     private static partial void LogStoreFailed(ILogger logger, string reason);
