@@ -54,7 +54,14 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             return;
         }
         hub.Labelled = task => _labelled.Writer.TryWrite(task);
-        Restore(store);
+        try
+        {
+            Restore(store);
+        }
+        catch (StoreException e)
+        {
+            LogPostponed(_logger, e.Message);
+        }
         ServedModel model;
         try
         {

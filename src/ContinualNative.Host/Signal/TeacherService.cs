@@ -46,7 +46,15 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             return;
         }
         hub.AuditWaits = () => _wake.Writer.TryWrite(true);
-        _teachers = new TeacherVersions(store.Teachers().Select(static t => (t.Endpoint, t.Teacher)));
+        try
+        {
+            _teachers = new TeacherVersions(store.Teachers().Select(static t => (t.Endpoint, t.Teacher)));
+        }
+        catch (StoreException e)
+        {
+            // A teacher that is taken for an endpoint's first is not compared with the one before: nothing is asked again.
+            LogStoreFailed(_logger, e.Message);
+        }
         hub.TeacherAnswered = NoteTeacher;
         TeachingPlanner planner = new(hub.Teaching);
         TimeSpan pause = TimeSpan.Zero;
