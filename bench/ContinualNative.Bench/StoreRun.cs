@@ -198,7 +198,7 @@ internal static class StoreRun
     {
         Random random = new(1);
         DateOnly last = StoreTraffic.DayOf(stored - 1);
-        string adapter = StoreTraffic.AdapterName(stored - 1);
+        string adapter = store.Samples(null, null, 1)[0].Adapter;
         using Session session = Session.Open(options.Path, TimeSpan.FromSeconds(5), readOnly: true, cacheKibibytes: 16 * 1024);
         return
         [
