@@ -115,6 +115,11 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
                 return false;
             }
         }
+        if (options.TeachPerDay <= 0)
+        {
+            // No budget means none, also where the endpoint's answers have no price.
+            return true;
+        }
         candidates.RemoveAll(static c => c.Audited);
         foreach (TeachingPick pick in planner.Plan(candidates, Budget(store)))
         {
