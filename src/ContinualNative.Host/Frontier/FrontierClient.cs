@@ -43,6 +43,9 @@ internal sealed partial class FrontierClient : IDisposable
     /// <summary>Prices of the preferred endpoint: what a request answered locally would have cost; null without one.</summary>
     public TokenPrices? Prices => IsConfigured ? _endpoints[0].Options.Prices : null;
 
+    /// <summary>The model that the preferred endpoint is asked for; empty without one.</summary>
+    public string Model => IsConfigured ? _endpoints[0].Options.Model : "";
+
     /// <summary>A meter with the options' budgets.</summary>
     public static SpendMeter CreateMeter(FrontierOptions options, TimeProvider? time = null)
     {

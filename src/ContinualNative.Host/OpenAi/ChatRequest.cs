@@ -23,6 +23,9 @@ internal sealed class ChatRequest : GenerationFields
 
     public List<ChatMessage> Messages { get; } = [];
 
+    /// <summary>The text of the user's last message; null without one.</summary>
+    public string? Question => Messages.FindLast(static m => m.Role == "user")?.Content;
+
     public List<ToolDefinition> Tools { get; } = [];
 
     public ToolChoice ToolChoice { get; private set; } = ToolChoice.Auto;

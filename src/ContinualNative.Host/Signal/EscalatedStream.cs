@@ -44,8 +44,7 @@ internal sealed class EscalatedStream(IAsyncEnumerator<FrontierChunk> chunks, st
             Note(chunks.Current);
         }
         string answer = session is null ? text : session.Restore(text);
-        _choice = FrontierRequests.ChoiceOf(answer, choices)
-            ?? throw new FrontierException(FrontierErrorKind.Nonsense, Answer?.Endpoint ?? "", $"'{Answer?.Endpoint}' answered with none of the texts of 'guided_choice'.");
+        _choice = FrontierRequests.RequireChoice(answer, choices, Answer?.Endpoint ?? "");
         if (Answer is not null)
         {
             whole(Answer with { Text = _choice });

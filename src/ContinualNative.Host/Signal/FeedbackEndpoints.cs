@@ -2,6 +2,7 @@ using System.Text.Json;
 using ContinualNative.Core.Access;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Host.Access;
+using ContinualNative.Host.Admin;
 using ContinualNative.Host.Http;
 using ContinualNative.Storage;
 
@@ -21,11 +22,7 @@ internal static class FeedbackEndpoints
         {
             throw ApiException.Invalid("not_recorded", "This server stores no requests (--record off), so there is nothing to report on.");
         }
-        // A request that has just been answered may still be on its way into the store.
-        if (signal.Pending.TryGetValue(fields.RequestId, out Task? recorded))
-        {
-            await recorded.WaitAsync(TimeSpan.FromSeconds(30), http.RequestAborted);
-        }
+        await StoreEndpoints.RecordedAsync(signal, fields.RequestId, http.RequestAborted);
         ApiKeyRecord? key = KeyGate.KeyOf(http);
         if (key is { Admin: false } && !await IsOwnAsync(store, fields.RequestId, key.Id, http.RequestAborted))
         {

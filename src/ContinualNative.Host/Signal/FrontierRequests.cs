@@ -59,6 +59,10 @@ internal static class FrontierRequests
         return choices.FirstOrDefault(c => c == answer) ?? choices.FirstOrDefault(c => Plain(c) == plain);
     }
 
+    /// <summary>As <see cref="ChoiceOf"/>; throws <see cref="FrontierException"/> (Nonsense) when the answer makes none.</summary>
+    public static string RequireChoice(string answer, IReadOnlyList<string> choices, string endpoint) => ChoiceOf(answer, choices)
+        ?? throw new FrontierException(FrontierErrorKind.Nonsense, endpoint, $"'{endpoint}' answered with none of the texts of 'guided_choice'.");
+
     private static string Plain(string text) => text.Trim().Trim('"', '\'', '`', '.', '*').Trim().ToLowerInvariant();
 
     private static List<ChatMessage> WithChoices(List<ChatMessage> messages, List<string> choices)

@@ -1,4 +1,3 @@
-using ContinualNative.Core.Economics;
 using ContinualNative.Core.Routing;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
@@ -59,28 +58,14 @@ internal sealed class LabelRecorder(SignalHub hub)
         double? verdict = null;
         try
         {
-            string question = request?.Messages.FindLast(static m => m.Role == "user")?.Content ?? "";
+            string question = request?.Question ?? "";
             FrontierAnswer judged = await hub.Frontier.CompleteAsync(
                 new FrontierRequest { Messages = JudgePrompt.Build(task.JudgePrompt, question, teacher, local), Temperature = 0, MaxTokens = 256, Reference = label.RequestId },
                 FrontierPurpose.Teaching,
                 CancellationToken.None);
             verdict = JudgePrompt.Parse(judged.Text);
             hub.Metrics.Judged(verdict is not null);
-            if (hub.Store is { } store)
-            {
-                await store.RecordAsync(new LedgerEntry
-                {
-                    At = hub.Time.GetUtcNow(),
-                    Kind = LedgerKind.Teaching,
-                    Amount = judged.Cost,
-                    RequestId = label.RequestId,
-                    Endpoint = judged.Endpoint,
-                    Task = task.Name,
-                    PromptTokens = judged.PromptTokens,
-                    CachedTokens = judged.CachedTokens,
-                    CompletionTokens = judged.CompletionTokens,
-                });
-            }
+            await hub.BookAsync(FrontierPurpose.Teaching, judged, label.RequestId, task.Name);
         }
         catch (FrontierException e)
         {

@@ -26,8 +26,8 @@ internal sealed class RequestRoute : IDisposable
     private readonly string _id;
     private readonly string? _keyId;
     private readonly RedactionSession? _session;
-    private readonly string? _plain;
-    private readonly string? _redacted;
+    private readonly string? _stored;
+    private readonly string? _upward;
     private readonly float[] _embedding;
     private readonly float _novelty;
 
@@ -60,20 +60,21 @@ internal sealed class RequestRoute : IDisposable
             try
             {
                 _session = hub.Redactor.NewSession([body.GetRawText()]);
-                _redacted = RequestText.Of(body, _session.Redact);
-                _plain = hub.Redaction is { ForStorage: true, ForFrontier: true } ? null : RequestText.Of(body, static t => t);
+                _stored = RequestText.Of(body, _session.ForStorage);
+                if (mayGoUp && hub.Redaction.ForFrontier)
+                {
+                    _upward = hub.Redaction.ForStorage ? _stored : RequestText.Of(body, _session.ForFrontier);
+                }
             }
             catch (RedactionException e)
             {
                 hub.RedactionFailed(e);
                 _session = null;
-                _redacted = null;
-                _plain = null;
                 mayGoUp = false;
             }
         }
         // Of the redacted text: what is kept then tells nothing of the values, and one template filled with other values is one prompt.
-        _embedding = _session is not null && _redacted is not null ? PromptEmbedder.Embed(_session.ForStorage(origin.PromptText)) : [];
+        _embedding = _session is null ? [] : PromptEmbedder.Embed(_session.ForStorage(origin.PromptText));
         _novelty = _embedding.Length > 0 ? hub.Novelty.Distance(_embedding) : 1;
         _routing = new RouteRequest(
             _id,
@@ -157,17 +158,11 @@ internal sealed class RequestRoute : IDisposable
         try
         {
             FrontierAnswer answer = await _hub.Frontier.CompleteAsync(UpwardRequest(), FrontierPurpose.Escalation, cancellationToken);
+            _frontier = answer;
             if (_request.GuidedChoice is { } choices)
             {
-                if (FrontierRequests.ChoiceOf(Restored(answer.Text), choices) is not { } choice)
-                {
-                    _hub.Book(FrontierPurpose.Escalation, answer, _id);
-                    throw new FrontierException(FrontierErrorKind.Nonsense, answer.Endpoint, $"'{answer.Endpoint}' answered with none of the texts of 'guided_choice'.");
-                }
-                _frontier = answer with { Text = choice };
-                return answer with { Text = choice };
+                return _frontier = answer with { Text = FrontierRequests.RequireChoice(Restored(answer.Text), choices, answer.Endpoint) };
             }
-            _frontier = answer;
             return answer with { Text = Restored(answer.Text), ToolCalls = Restored(answer.ToolCalls) };
         }
         catch (FrontierException e)
@@ -186,7 +181,7 @@ internal sealed class RequestRoute : IDisposable
         }
         EscalatedStream stream = new(
             _hub.Frontier.StreamAsync(UpwardRequest(), FrontierPurpose.Escalation, cancellationToken).GetAsyncEnumerator(cancellationToken),
-            _hub.Frontier.Health()[0].Model,
+            _hub.Frontier.Model,
             _hub.Redaction.ForFrontier ? _session : null,
             answer => _frontier = answer);
         try
@@ -197,11 +192,6 @@ internal sealed class RequestRoute : IDisposable
         catch (FrontierException e)
         {
             await stream.DisposeAsync();
-            if (_frontier is { } unusable)
-            {
-                _hub.Book(FrontierPurpose.Escalation, unusable, _id);
-                _frontier = null;
-            }
             Fall(e);
             return null;
         }
@@ -226,13 +216,14 @@ internal sealed class RequestRoute : IDisposable
         {
             RouteDecision decision = Decision ?? new RouteDecision { Route = Route.Local, Reason = RouteReason.LocalFailed };
             _hub.Metrics.Routed(Task.Name, decision);
-            bool texts = _hub.KeepsTexts && _redacted is not null;
+            bool texts = _hub.KeepsTexts && _session is not null;
             string? answer = null;
             string? taught = null;
             try
             {
-                answer = _localAnswer is null || _session is null ? null : Stored(_localAnswer);
-                taught = _frontier is null ? null : Stored(Restored(RequestText.OfAnswer(_frontier.Text, _frontier.ToolCalls)));
+                // Answers are compared and kept in the form in which they are stored.
+                answer = _localAnswer is null ? null : _session?.ForStorage(_localAnswer);
+                taught = _frontier is null ? null : _session?.ForStorage(Restored(RequestText.OfAnswer(_frontier.Text, _frontier.ToolCalls)));
             }
             catch (RedactionException e)
             {
@@ -257,7 +248,7 @@ internal sealed class RequestRoute : IDisposable
                 CompletionTokens = _local?.CompletionTokens ?? 0,
                 LocalTime = TimeSpan.FromSeconds(_localSeconds),
                 TotalTime = _hub.Time.GetElapsedTime(_started),
-                Prompt = texts ? (_hub.Redaction.ForStorage ? _redacted : _plain ?? _redacted) : null,
+                Prompt = texts ? _stored : null,
                 LocalAnswer = texts ? answer : null,
                 Embedding = texts ? _embedding : ReadOnlyMemory<float>.Empty,
             });
@@ -338,12 +329,18 @@ internal sealed class RequestRoute : IDisposable
 
     private void Fall(FrontierException failure)
     {
+        // An answer that came and can't be used is paid for all the same.
+        if (_frontier is { } unusable)
+        {
+            _hub.Book(FrontierPurpose.Escalation, unusable, _id);
+            _frontier = null;
+        }
         _hub.FrontierFailed(failure);
         Decision = Decision! with { Route = Route.Local, Reason = failure.Kind == FrontierErrorKind.OverBudget ? RouteReason.OverBudget : RouteReason.FrontierDown };
     }
 
     // Log-probabilities are no part of what is stored of a request.
-    private FrontierRequest UpwardRequest() => FrontierRequests.Of(_hub.Redaction.ForFrontier ? RequestText.Read(_redacted!) : (ChatRequest)_request, _id) with
+    private FrontierRequest UpwardRequest() => FrontierRequests.Of(_hub.Redaction.ForFrontier ? RequestText.Read(_upward!) : (ChatRequest)_request, _id) with
     {
         TopLogProbs = _request.TopLogProbs >= 0 ? _request.TopLogProbs : null,
     };
@@ -351,9 +348,6 @@ internal sealed class RequestRoute : IDisposable
     private string Restored(string text) => _hub.Redaction.ForFrontier ? _session!.Restore(text) : text;
 
     private List<ToolCall> Restored(IReadOnlyList<ToolCall> calls) => [.. calls.Select(c => c with { Arguments = Restored(c.Arguments) })];
-
-    // Answers are compared and kept in the form in which they are stored.
-    private string Stored(string text) => _hub.Redaction.ForStorage ? _session?.Redact(text) ?? text : text;
 }
 
 /// <summary>Where a request comes from and what it is one of.</summary>

@@ -208,13 +208,17 @@ internal sealed partial class SignalHub : IAsyncDisposable
     }
 
     /// <summary>Books a call that was paid for and gave nothing to keep.</summary>
-    public void Book(FrontierPurpose purpose, FrontierAnswer answer, string? requestId) => Book(new LedgerEntry
+    public void Book(FrontierPurpose purpose, FrontierAnswer answer, string requestId) => Track(() => BookAsync(purpose, answer, requestId, ""));
+
+    /// <summary>Books a call; completes when it is queued.</summary>
+    public Task BookAsync(FrontierPurpose purpose, FrontierAnswer answer, string requestId, string task) => BookAsync(new LedgerEntry
     {
         At = Time.GetUtcNow(),
         Kind = purpose.Kind(),
         Amount = answer.Cost,
         RequestId = requestId,
         Endpoint = answer.Endpoint,
+        Task = task,
         PromptTokens = answer.PromptTokens,
         CachedTokens = answer.CachedTokens,
         CompletionTokens = answer.CompletionTokens,
@@ -225,7 +229,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
     {
         if (charge.Reason != FrontierChargeReason.Answered)
         {
-            Book(new LedgerEntry
+            Track(() => BookAsync(new LedgerEntry
             {
                 At = charge.At,
                 Kind = charge.Purpose.Kind(),
@@ -235,17 +239,11 @@ internal sealed partial class SignalHub : IAsyncDisposable
                 PromptTokens = charge.PromptTokens,
                 CachedTokens = charge.CachedTokens,
                 CompletionTokens = charge.CompletionTokens,
-            });
+            }));
         }
     }
 
-    private void Book(LedgerEntry entry)
-    {
-        if (Store is { } store)
-        {
-            Track(() => store.RecordAsync(entry).AsTask());
-        }
-    }
+    private Task BookAsync(LedgerEntry entry) => Store is { } store ? store.RecordAsync(entry).AsTask() : Task.CompletedTask;
 
     private void CheckFrontier(ChatRequest? chat)
     {
@@ -268,7 +266,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
 
     private static string PromptTextOf(GenerationFields request) => request switch
     {
-        ChatRequest chat => chat.Messages.FindLast(static m => m.Role == "user")?.Content ?? chat.Messages[^1].Content ?? "",
+        ChatRequest chat => chat.Question ?? chat.Messages[^1].Content ?? "",
         CompletionRequest { Prompts: [{ Text: { } text }, ..] } => text,
         _ => "",
     };

@@ -146,9 +146,10 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
         List<TeachingCandidate> recent = [];
         foreach (string task in store.Tasks())
         {
-            golden.AddRange(store.Golden(task).Select(id => Candidate(id, task)));
-            // Newest first, as the store gives them.
-            recent.AddRange(store.RecentLabelled(task, RecentForRelabel).Select(id => Candidate(id, task)));
+            golden.AddRange(store.Golden(task).Select(id => Candidate(id, task, 0)));
+            // The store gives the newest first, and the plan takes the largest first.
+            long next = -recent.Count;
+            recent.AddRange(store.RecentLabelled(task, RecentForRelabel).Select(id => Candidate(id, task, next--)));
         }
         RelabelPlan plan = RelabelPlan.Make(golden, recent, options.Holdout, hub.Teaching.DailyBudget - budget.Spent, hub.Teaching.DailyLabels - budget.Labels, _relabelled);
         foreach (TeachingPick pick in plan.Picks)
@@ -162,7 +163,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
         _relabelling = plan.Left > 0;
         return true;
 
-        TeachingCandidate Candidate(string id, string task) => new() { Sequence = recent.Count == 0 ? 0 : -recent.Count, RequestId = id, Task = task, EstimatedCost = cost };
+        TeachingCandidate Candidate(string id, string task, long sequence) => new() { Sequence = sequence, RequestId = id, Task = task, EstimatedCost = cost };
     }
 
     private TeachingBudget Budget(TrafficStore store)
