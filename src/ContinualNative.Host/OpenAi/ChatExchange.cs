@@ -32,7 +32,8 @@ internal sealed class ChatExchange(HttpContext http, ServedModel model, ChatRequ
             run = GenerationRun.Start(
                 http, model, request, [chat.Tokens], chat.Grammar, chat.ShowSpecialTokens,
                 earlyTokens: request.Stream && route.IsOpen ? route.HoldBack : 0,
-                keepTranscript: request.Stream && route.KeepsAnswers);
+                keepTranscript: request.Stream && route.KeepsAnswers,
+                assigned: route.Assigned);
         }
         catch (Exception e) when (route.IsOpen && IsOurs(e))
         {

@@ -42,7 +42,7 @@ internal sealed class GenerationRun : IDisposable
     /// Submits every prompt <see cref="GenerationFields.Choices"/> times; the engine shares the common prefix. Answers are in the order of prompts,
     /// then choices. When one is refused, those submitted before it stop.
     /// </summary>
-    public static GenerationRun Start(HttpContext http, ServedModel model, GenerationFields fields, IReadOnlyList<int[]> prompts, string? grammar, bool showSpecialTokens, int earlyTokens = 0, bool keepTranscript = false)
+    public static GenerationRun Start(HttpContext http, ServedModel model, GenerationFields fields, IReadOnlyList<int[]> prompts, string? grammar, bool showSpecialTokens, int earlyTokens = 0, bool keepTranscript = false, string? assigned = null)
     {
         ServerState state = http.RequestServices.GetRequiredService<ServerState>();
         ServeOptions options = http.RequestServices.GetRequiredService<ServeOptions>();
@@ -53,6 +53,11 @@ internal sealed class GenerationRun : IDisposable
             throw ApiException.Invalid("model_not_generative", $"The model '{model.Engine.Model.Name}' makes embeddings only; use /v1/embeddings.", "model");
         }
         int[] limits = [.. prompts.Select(p => MaxTokens(http, model.Engine, options, fields, p, prompts.Count))];
+        if (address.Adapter is null && assigned is not null && model.Engine.Adapters.List().Any(a => a.Id == assigned))
+        {
+            // A candidate that was taken away meanwhile leaves its requests to the champion.
+            address = address with { Adapter = assigned };
+        }
         GenerationRun run = new(model, address, metrics, http.RequestAborted, state.StopNow) { Transcript = keepTranscript ? new StringBuilder() : null };
         try
         {

@@ -4,10 +4,7 @@ using ContinualNative.Core.Routing;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Engine;
-using ContinualNative.Engine.Chat;
 using ContinualNative.Engine.Generation;
-using ContinualNative.Host.Http;
-using ContinualNative.Host.OpenAi;
 using ContinualNative.Host.Serving;
 using ContinualNative.Storage;
 
@@ -22,7 +19,6 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
     private const int MostSamples = 20_000;
     private const int MostReplayed = 200;
     private const int MostWatched = 512;
-    private const int MostReplayTokens = 256;
 
     // New labels that are worth a new fit: few while there are few, then a share of what there is.
     private const int LeastNew = 10;
@@ -53,7 +49,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         {
             return;
         }
-        hub.Labelled = task => _labelled.Writer.TryWrite(task);
+        hub.Labelled += task => _labelled.Writer.TryWrite(task);
         try
         {
             Restore(store);
@@ -252,51 +248,23 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         {
             return null;
         }
-        try
+        bool early = request.Decision.Features?.Early ?? false;
+        if (await new Replayer(hub, model).AskAsync(prompt, adapter, early, seed: null, cancellationToken) is not { } replay)
         {
-            // Requests of clients go first.
-            while (model.Engine.Statistics.Queued > 0)
-            {
-                await Task.Delay(TimeSpan.FromMilliseconds(200), hub.Time, cancellationToken);
-            }
-            bool early = request.Decision.Features?.Early ?? false;
-            ChatRequest chat = RequestText.Read(prompt);
-            PreparedChat prepared = model.Prompts.Prepare(chat.ToPrompt());
-            using RunningAnswer answer = model.Engine.Generate(
-                prepared.ToRequest() with
-                {
-                    Adapter = adapter,
-                    Sampling = chat.Sampling,
-                    Stop = chat.Stop,
-                    MaxTokens = Math.Min(chat.MaxTokens ?? MostReplayTokens, MostReplayTokens),
-                    EarlyTokens = early ? hub.Options.HoldBack : 0,
-                },
-                cancellationToken);
-            System.Text.StringBuilder text = new();
-            await foreach (GenerationChunk chunk in answer.ReadAllAsync(cancellationToken))
-            {
-                text.Append(chunk.Text);
-            }
-            GenerationResult result = await answer.Completion.WaitAsync(cancellationToken);
-            (string said, List<ToolCall> calls) = ChatCompletions.Split(text.ToString(), prepared.NewReader());
-            double agreement = Agreement.Score(task.Measure, RequestText.OfAnswer(said, calls), truth, static t => PromptEmbedder.Embed(t));
-            float novelty = request.Embedding.Length > 0 ? hub.Novelty.Distance(request.Embedding.Span) : 1;
-            Confidence seen = early ? await answer.Early : result.Confidence;
-            return new LabelledSample(
-                stored.Sequence,
-                id,
-                task.Name,
-                adapter,
-                RoutingFeatures.Of(seen, result.PromptTokens, novelty, result.FinishReason == FinishReason.Length, early),
-                task.Passes(agreement),
-                request.Decision.Audited,
-                request.Decision.AuditProbability);
-        }
-        catch (Exception e) when (e is EngineException or ApiException or Core.Redaction.RedactionException)
-        {
-            // One request that this model can't answer any more says nothing of the others.
             return null;
         }
+        double agreement = Agreement.Score(task.Measure, replay.Answer, truth, static t => PromptEmbedder.Embed(t));
+        float novelty = request.Embedding.Length > 0 ? hub.Novelty.Distance(request.Embedding.Span) : 1;
+        return new LabelledSample(
+            stored.Sequence,
+            id,
+            task.Name,
+            adapter,
+            RoutingFeatures.Of(replay.Seen, replay.Result.PromptTokens, novelty, replay.Result.FinishReason == FinishReason.Length, early),
+            task.Passes(agreement),
+            // Decision: what any adapter has learned from is no audit of a later one, whether or not that one descends from it.
+            request.Decision.Audited && stored.SeenBy.Count == 0,
+            request.Decision.AuditProbability);
     }
 
     [LoggerMessage(1421, LogLevel.Information, "Calibrated on {Samples} labelled answers for the adapter '{Adapter}'")]

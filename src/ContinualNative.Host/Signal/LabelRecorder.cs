@@ -91,6 +91,6 @@ internal sealed class LabelRecorder(SignalHub hub)
             // Counted by the store.
             return;
         }
-        hub.Labelled(task.Name);
+        hub.LabelStored(task.Name);
     }
 }

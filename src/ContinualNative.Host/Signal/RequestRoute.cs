@@ -51,6 +51,7 @@ internal sealed class RequestRoute : IDisposable
         _keyId = origin.KeyId;
         _adapter = origin.Adapter;
         Task = origin.Task;
+        Assigned = origin.Assigned;
         HoldBack = hub.Options.HoldBack;
         KeepsAnswers = hub.KeepsTexts || hub.Frontier.IsConfigured;
         bool mayGoUp = origin.Portable && hub.Frontier.IsConfigured;
@@ -91,6 +92,9 @@ internal sealed class RequestRoute : IDisposable
     }
 
     public TaskDefinition Task { get; }
+
+    /// <summary>The candidate that answers this request instead of the champion, or null.</summary>
+    public string? Assigned { get; }
 
     /// <summary>Tokens of a stream that are seen before it is judged.</summary>
     public int HoldBack { get; }
@@ -139,6 +143,7 @@ internal sealed class RequestRoute : IDisposable
     {
         RoutingFeatures features = RoutingFeatures.Of(confidence, promptTokens, _novelty, truncated, early);
         Decision = _hub.Router.Judge(_routing with { Adapter = _adapter }, features);
+        _hub.JudgedBy(features);
     }
 
     /// <summary>The local model gave no answer: the frontier is the way left, where there is one.</summary>
@@ -361,6 +366,9 @@ internal sealed record RequestOrigin
 
     /// <summary>The adapter that will answer.</summary>
     public required string Adapter { get; init; }
+
+    /// <summary>The candidate that is tried on it, or null.</summary>
+    public string? Assigned { get; init; }
 
     public RoutePreference Preference { get; init; }
 

@@ -78,6 +78,9 @@ internal sealed partial class SignalHub : IAsyncDisposable
 
     public LabelRecorder Labels { get; }
 
+    /// <summary>Which share of the requests a candidate answers.</summary>
+    public Rollout Rollout { get; } = new();
+
     /// <summary>Requests that have been answered and are not in the store yet, by id.</summary>
     public ConcurrentDictionary<string, Task> Pending { get; } = new(StringComparer.Ordinal);
 
@@ -92,8 +95,14 @@ internal sealed partial class SignalHub : IAsyncDisposable
     /// <summary>Set by the teacher: an endpoint has answered, with this version of its model.</summary>
     public Action<string, string> TeacherAnswered { get; set; } = static (_, _) => { };
 
-    /// <summary>Set by the calibration service: a label of a task has been stored.</summary>
-    public Action<string> Labelled { get; set; } = static _ => { };
+    /// <summary>Raised when a label of a task has been stored.</summary>
+    public event Action<string>? Labelled;
+
+    /// <summary>Raised when a request has been judged by its local answer: its features.</summary>
+    public event Action<RoutingFeatures>? Judged;
+
+    /// <summary>Raised when an endpoint turns out to have a new version of its model: the endpoint, the version.</summary>
+    public event Action<string, string>? NewTeacher;
 
     /// <summary>A chat request or a plain completion begins. Dispose what this returns when it has been answered.</summary>
     public RequestRoute Begin(HttpContext http, ServedModel model, GenerationFields request, ModelAddress address, JsonElement body)
@@ -104,13 +113,15 @@ internal sealed partial class SignalHub : IAsyncDisposable
         {
             CheckFrontier(chat);
         }
+        // Whoever names an adapter has chosen who answers.
+        string? assigned = address.Adapter is null && chat is not null ? Rollout.AdapterFor(StickyNameOf(chat)) : null;
         RequestRoute route = new(this, model, request, new RequestOrigin
         {
             RequestId = RequestIds.Of(http),
             KeyId = key?.Id,
             Task = Tasks.Resolve(key?.Id, request.Task, SystemPromptOf(chat)),
-            Adapter = address.Adapter ?? model.Engine.Adapters.Champion ?? ModelAddress.Base,
-            // Whoever names an adapter has chosen who answers.
+            Adapter = address.Adapter ?? assigned ?? model.Engine.Adapters.Champion ?? ModelAddress.Base,
+            Assigned = assigned,
             Preference = address.Adapter is null ? request.Route : RoutePreference.Local,
             KeyPreference = key?.Route ?? RoutePreference.Auto,
             KeyMaxEscalation = key?.MaxEscalation,
@@ -187,6 +198,12 @@ internal sealed partial class SignalHub : IAsyncDisposable
         LogFrontierFailed(_logger, failure.Kind, failure.Message);
     }
 
+    public void LabelStored(string task) => Labelled?.Invoke(task);
+
+    public void JudgedBy(in RoutingFeatures features) => Judged?.Invoke(features);
+
+    public void TeacherChanged(string endpoint, string teacher) => NewTeacher?.Invoke(endpoint, teacher);
+
     public void OutcomeStored(OutcomeKind kind)
     {
         if (kind is OutcomeKind.Rejected or OutcomeKind.Corrected)
@@ -260,6 +277,10 @@ internal sealed partial class SignalHub : IAsyncDisposable
             throw ApiException.WrongValue("route", "Invalid 'route': a frontier model can't honour all fields of this request. It takes one choice, no 'grammar', 'logit_bias', 'top_k', 'min_p', 'repeat_penalty' or 'ignore_eos', no streamed log-probabilities, and no '|' or line break in 'guided_choice'.");
         }
     }
+
+    // Who asks, or else in which conversation: its first message of a user stays the same while it grows. Not which key: one application is often all there is.
+    private static string StickyNameOf(ChatRequest chat) =>
+        chat.User is { Length: > 0 } user ? $"user {user}" : $"chat {chat.Messages.Find(static m => m.Role == "user")?.Content}";
 
     private static string? SystemPromptOf(ChatRequest? chat) =>
         chat?.Messages.Find(static m => m.Role is "system" or "developer")?.Content;

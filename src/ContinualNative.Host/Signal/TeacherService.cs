@@ -307,6 +307,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
         if (_teachers.Observe(endpoint, teacher) == TeacherChange.New)
         {
             _newTeacher = true;
+            hub.TeacherChanged(endpoint, teacher);
             _wake.Writer.TryWrite(true);
             LogNewTeacher(_logger, endpoint, teacher);
         }
