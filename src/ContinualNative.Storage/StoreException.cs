@@ -24,6 +24,9 @@ public enum StoreError
     /// <summary>The key of the cipher is missing or wrong.</summary>
     WrongKey,
 
+    /// <summary>Nothing was written, because what is stored is not what the write takes it for: a cycle runs already, is in another state or is not there.</summary>
+    Conflict,
+
     /// <summary>Something else failed.</summary>
     Failed,
 }

@@ -14,14 +14,14 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ContinualNative.Storage;
 
 /// <summary>
-/// Requests, outcomes, labels, costs and calibrations in one SQLite file. All writes go through one thread, which commits them in batches in the order
+/// Requests, outcomes, labels, costs, calibrations and update cycles in one SQLite file. All writes go through one thread, which commits them in batches in the order
 /// in which they came; readers have connections of their own and never wait for it. All members are thread-safe.
 /// </summary>
 /// <remarks>
 /// Ids of requests are 24 hexadecimal digits in lower case; anything else is an <see cref="ArgumentException"/> where something is to be stored, and unknown where
 /// it is looked for. Reading throws <see cref="StoreException"/>. Several processes may have the file open; each has a writer of its own, and they take turns.
 /// </remarks>
-public sealed class TrafficStore : IAsyncDisposable
+public sealed partial class TrafficStore : IAsyncDisposable
 {
     // Requests that are noted as one adapter's in one transaction: few, so that other writes get their turn.
     private const int LineagePart = 1024;
@@ -31,6 +31,7 @@ public sealed class TrafficStore : IAsyncDisposable
     private readonly ReadPool _readers;
     private readonly RequestReader _requests;
     private readonly SignalReader _signal;
+    private readonly CurationReader _curation;
     private readonly NameCache _names = new();
 
     private TrafficStore(StoreOptions options, Writer writer, TextCodec texts)
@@ -40,6 +41,7 @@ public sealed class TrafficStore : IAsyncDisposable
         _readers = new ReadPool(options);
         _requests = new RequestReader(_names, texts);
         _signal = new SignalReader(_names, texts);
+        _curation = new CurationReader(_names, texts, _requests);
     }
 
     /// <summary>Opens the file, makes or migrates it. Throws <see cref="StoreException"/>.</summary>
@@ -154,7 +156,7 @@ public sealed class TrafficStore : IAsyncDisposable
     /// <summary>One calibration by its id, or null.</summary>
     public string? Calibration(long id) => _readers.Read(session => ReportReader.Calibration(session, id));
 
-    /// <summary>Notes that an adapter was trained, from which parent, on which requests.</summary>
+    /// <summary>Notes that an adapter was trained, from which parent, on which requests. What <see cref="SaveAdapterAsync"/> stored of it stays.</summary>
     public async Task RecordAdapterAsync(string adapter, string? parent, IReadOnlyCollection<string> requestIds, CancellationToken cancellationToken = default)
     {
         byte[][] ids = new byte[requestIds.Count][];

@@ -87,7 +87,8 @@ internal sealed class RequestReader(NameCache names, TextCodec texts)
         Embedding = r.IsNull(27) ? default : texts.DecodeEmbedding(r.Blob(27), id),
     };
 
-    private List<Outcome> Outcomes(Session session, long sequence, string requestId, byte[] id)
+    /// <summary>Outcomes of a request, oldest first.</summary>
+    public List<Outcome> Outcomes(Session session, long sequence, string requestId, byte[] id)
     {
         List<Outcome> outcomes = [];
         using Statement.Rows r = session.Prepared(OutcomesOf).Bind(1, sequence).Open();
@@ -107,7 +108,8 @@ internal sealed class RequestReader(NameCache names, TextCodec texts)
         return outcomes;
     }
 
-    private List<TeacherLabel> Labels(Session session, long sequence, string requestId, byte[] id)
+    /// <summary>Labels of a request, oldest first.</summary>
+    public List<TeacherLabel> Labels(Session session, long sequence, string requestId, byte[] id)
     {
         List<TeacherLabel> labels = [];
         using Statement.Rows r = session.Prepared(LabelsOf).Bind(1, sequence).Open();

@@ -8,7 +8,7 @@ namespace ContinualNative.Storage.Schema;
 /// </remarks>
 internal static class Migrations
 {
-    public static readonly IReadOnlyList<Migration> All = [new(1, First)];
+    public static readonly IReadOnlyList<Migration> All = [new(1, First), new(2, Cycles)];
 
     // Decision: a request is spread over three tables. `requests` is narrow, because routing, feedback and reports never look at texts; `texts` is what
     // expiry and erasure empty; `samples` holds, densely and once in the order of each index, what calibrations are fitted to. Picking some thousand labelled
@@ -201,5 +201,77 @@ internal static class Migrations
         CREATE TABLE tombstones (id BLOB PRIMARY KEY, day INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
         INSERT INTO meta VALUES ('user_secret', randomblob(32)), ('requests', 0), ('outcomes', 0), ('labels', 0), ('removed_to', 0), ('expired_to', 0);
+        """;
+
+    // Cycles, adapters as files, promotions, and what cycles leave.
+    //
+    // requests.reported: whether any outcome was reported; `outcome` is NULL where only a score was. The partial indexes hold what curation and the tests on
+    // live outcomes walk: few rows among many requests. Golden requests are labelled, so they are there too.
+    //
+    // cycles.active: 1 while it runs, else NULL. Unique, so that two processes cannot run one each.
+    //
+    // adapters.n: the order in which adapters became known. Those of version 1 take that of their names.
+    //
+    // datasets.examples names requests without referring to them: it stays whole when some of them are removed.
+    private const string Cycles = """
+        CREATE TABLE cycles (
+            id INTEGER PRIMARY KEY,
+            state INTEGER NOT NULL,
+            "trigger" INTEGER NOT NULL,
+            cause TEXT NOT NULL,
+            champion INTEGER NOT NULL REFERENCES names,
+            candidate INTEGER NOT NULL REFERENCES names,
+            started INTEGER NOT NULL,
+            changed INTEGER NOT NULL,
+            sequence INTEGER NOT NULL DEFAULT 0,
+            detail TEXT NOT NULL DEFAULT '{}',
+            outcome TEXT NOT NULL DEFAULT '',
+            active INTEGER GENERATED ALWAYS AS (CASE WHEN state < 10 THEN 1 END) VIRTUAL
+        ) STRICT;
+        CREATE UNIQUE INDEX cycles_active ON cycles (active);
+
+        ALTER TABLE adapters ADD COLUMN n INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE adapters ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE adapters ADD COLUMN status INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE adapters ADD COLUMN model TEXT NOT NULL DEFAULT '';
+        ALTER TABLE adapters ADD COLUMN file TEXT;
+        ALTER TABLE adapters ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE adapters ADD COLUMN hash TEXT NOT NULL DEFAULT '';
+        ALTER TABLE adapters ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE adapters ADD COLUMN cycle INTEGER REFERENCES cycles;
+        ALTER TABLE adapters ADD COLUMN note TEXT NOT NULL DEFAULT '';
+        UPDATE adapters SET n = adapter;
+
+        CREATE TABLE promotions (
+            n INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            adapter INTEGER NOT NULL REFERENCES names,
+            previous INTEGER NOT NULL REFERENCES names,
+            reason INTEGER NOT NULL,
+            cycle INTEGER REFERENCES cycles,
+            evidence TEXT NOT NULL
+        ) STRICT;
+
+        CREATE TABLE datasets (
+            cycle INTEGER PRIMARY KEY REFERENCES cycles,
+            hash TEXT NOT NULL,
+            manifest TEXT NOT NULL,
+            examples BLOB
+        ) STRICT;
+
+        CREATE TABLE evaluations (
+            n INTEGER PRIMARY KEY,
+            cycle INTEGER REFERENCES cycles,
+            adapter INTEGER NOT NULL REFERENCES names,
+            kind TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            evaluation TEXT NOT NULL
+        ) STRICT;
+        CREATE UNIQUE INDEX evaluations_adapter ON evaluations (adapter, coalesce(cycle, 0), kind);
+
+        ALTER TABLE requests ADD COLUMN reported INTEGER NOT NULL DEFAULT 0;
+        UPDATE requests SET reported = 1 WHERE seq IN (SELECT request FROM outcomes);
+        CREATE INDEX requests_signal ON requests (state) WHERE state = 0 AND (labelled = 1 OR reported = 1);
+        CREATE INDEX requests_live ON requests (route) WHERE route = 0 AND (labelled = 1 OR reported = 1);
         """;
 }

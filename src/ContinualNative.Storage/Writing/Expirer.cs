@@ -99,6 +99,9 @@ internal static class Expirer
         }
         if (oldest.Count > 0)
         {
+            // Once every request that a cycle knew is gone, a list of their ids serves nobody, and must not fill the file that is to shrink.
+            session.Prepared("UPDATE datasets SET examples = NULL WHERE examples IS NOT NULL AND cycle IN (SELECT id FROM cycles WHERE active IS NULL AND sequence BETWEEN 1 AND ?1)")
+                .Bind(1, oldest[^1].Sequence).Run();
             // The newest request may go too: the order of arrival must not begin again.
             session.Prepared("UPDATE meta SET value = max(value, ?1) WHERE name = 'removed_to'").Bind(1, oldest[^1].Sequence).Run();
         }

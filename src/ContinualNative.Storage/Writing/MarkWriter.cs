@@ -23,7 +23,7 @@ internal static class MarkWriter
     public static void RecordAdapter(WriterSession session, string adapter, string? parent, ReadOnlyMemory<byte[]> ids)
     {
         long number = session.Name(adapter);
-        session.Prepared("INSERT INTO adapters VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
+        session.Prepared("INSERT INTO adapters (adapter, parent, at, n) SELECT ?1, ?2, ?3, coalesce(max(n), 0) + 1 FROM adapters WHERE true ON CONFLICT DO NOTHING")
             .Bind(1, number).Bind(2, parent is null ? null : session.Name(parent)).Bind(3, session.Time.GetUtcNow().ToUnixTimeMilliseconds())
             .Run();
         foreach (byte[] id in ids.Span)

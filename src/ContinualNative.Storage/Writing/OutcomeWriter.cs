@@ -69,7 +69,7 @@ internal static class OutcomeWriter
             OutcomeKind.Corrected => string.IsNullOrWhiteSpace(outcome.Correction),
             _ => outcome.Score < 0.5,
         };
-        session.Prepared("UPDATE requests SET outcome = ?2, failed = ?3, contradicted = max(contradicted, ?4) WHERE seq = ?1")
+        session.Prepared("UPDATE requests SET reported = 1, outcome = ?2, failed = ?3, contradicted = max(contradicted, ?4) WHERE seq = ?1")
             .Bind(1, request.Sequence).Bind(2, (long?)now).Bind(3, failed).Bind(4, contradicts)
             .Run();
         if (now == request.Outcome)

@@ -243,17 +243,18 @@ public sealed class FailureTests
     {
         string folder = Directory.CreateTempSubdirectory("continual-store-").FullName;
         string path = Path.Combine(folder, "traffic.db");
-        Migration bad = new(2, "CREATE TABLE half (x); INSERT INTO nowhere VALUES (1);");
+        int newest = Migrations.All[^1].Version;
+        Migration bad = new(newest + 1, "CREATE TABLE half (x); INSERT INTO nowhere VALUES (1);");
         Assert.Throws<StoreException>(() => DatabaseFile.Prepare(path, TimeSpan.FromSeconds(1), [.. Migrations.All, bad]));
         using (SqliteConnection connection = Connect(path))
         {
-            Assert.Equal((1L, 0L), (Number(connection, "PRAGMA user_version"), Number(connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'")));
+            Assert.Equal(((long)newest, 0L), (Number(connection, "PRAGMA user_version"), Number(connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'")));
         }
         DatabaseFile.Prepare(path, TimeSpan.FromSeconds(1), [.. Migrations.All, bad with { Sql = "CREATE TABLE half (x);" }]);
         DatabaseFile.Prepare(path, TimeSpan.FromSeconds(1), [.. Migrations.All, bad with { Sql = "CREATE TABLE half (x);" }]);
         using (SqliteConnection connection = Connect(path))
         {
-            Assert.Equal((2L, DatabaseFile.ApplicationId), (Number(connection, "PRAGMA user_version"), (int)Number(connection, "PRAGMA application_id")));
+            Assert.Equal((newest + 1L, DatabaseFile.ApplicationId), (Number(connection, "PRAGMA user_version"), (int)Number(connection, "PRAGMA application_id")));
         }
         Directory.Delete(folder, recursive: true);
     }

@@ -13,7 +13,7 @@ public sealed class QueryPlanTests
         get
         {
             TheoryData<string, string> queries = [];
-            foreach (Type type in (Type[])[typeof(RequestReader), typeof(SignalReader), typeof(ReportReader)])
+            foreach (Type type in (Type[])[typeof(RequestReader), typeof(SignalReader), typeof(ReportReader), typeof(CycleReader), typeof(CurationReader)])
             {
                 foreach (FieldInfo constant in type.GetFields(BindingFlags.Public | BindingFlags.Static).Where(f => f.IsLiteral && f.FieldType == typeof(string)))
                 {
@@ -47,11 +47,15 @@ public sealed class QueryPlanTests
             }
         }
         Assert.NotEmpty(steps);
-        // Two are walked in order and stop at their limit or are small: the dense table of samples, and the list of tasks.
+        // Some are walked in order and stop at their limit or are small: the dense table of samples, the list of tasks, cycles, changes of champion.
         string[] walked = name switch
         {
             "SignalReader.SamplesOfAll" => ["SCAN samples"],
             "ReportReader.NewestCalibrations" => ["SCAN t"],
+            "CycleReader.NewestCycles" => ["SCAN c"],
+            "CycleReader.NewestPromotions" => ["SCAN p"],
+            // Its steps are searches too, and are listed after it.
+            "CurationReader.SignalOf" or "CurationReader.OwnOf" => ["CORRELATED SCALAR SUBQUERY 1"],
             _ => [],
         };
         Assert.All(steps, step => Assert.True(step.StartsWith("SEARCH ", StringComparison.Ordinal) || walked.Contains(step) || IsSmallSort(name, step), $"{name}: {step}"));
@@ -73,6 +77,21 @@ public sealed class QueryPlanTests
         Assert.Contains($"USING COVERING INDEX {index} ", rows.Text(3));
     }
 
-    // The labels of one request are a handful.
-    private static bool IsSmallSort(string name, string step) => name == "verdict of a request" && step.StartsWith("USE TEMP B-TREE FOR", StringComparison.Ordinal);
+    [Theory]
+    [InlineData(CurationReader.SignalOf, "requests_signal (state=? AND rowid>? AND rowid<?)")]
+    [InlineData(CurationReader.OwnOf, "requests_open (stage=? AND rowid>? AND rowid<?)")]
+    [InlineData(CurationReader.LiveOf, "requests_live (route=? AND rowid>?)")]
+    public async Task Curation_walks_only_the_requests_of_a_partial_index_in_their_order(string sql, string index)
+    {
+        await using StoreFixture fixture = Open();
+        using Session session = Session.Open(fixture.Options.Path, TimeSpan.FromSeconds(1), readOnly: true, cacheKibibytes: 1024);
+        using Statement plan = new(session.Handle, "EXPLAIN QUERY PLAN " + sql);
+        using Statement.Rows rows = plan.Open();
+        Assert.True(rows.Next());
+        Assert.Contains($"INDEX {index}", rows.Text(3));
+    }
+
+    // The labels of one request and the evaluations of one adapter are a handful.
+    private static bool IsSmallSort(string name, string step) =>
+        name is "verdict of a request" or "CurationReader.LatestVerdict" or "CycleReader.EvaluationsOfAdapter" && step.StartsWith("USE TEMP B-TREE FOR", StringComparison.Ordinal);
 }
