@@ -207,6 +207,12 @@ public sealed partial class TrafficStore
     public IReadOnlyList<SignalKey> OwnKeys(long after, long upTo, double minimumPCorrect, int most) =>
         _readers.Read(session => _curation.OwnKeys(session, after, upTo, minimumPCorrect, most));
 
+    /// <summary>
+    /// All chat requests after <paramref name="after"/> and up to <paramref name="upTo"/> whose texts are there and whose client left it to the server who answers, with signal
+    /// or without; oldest first.
+    /// </summary>
+    public IReadOnlyList<SignalKey> WindowKeys(long after, long upTo, int most) => _readers.Read(session => _curation.WindowKeys(session, after, upTo, most));
+
     /// <summary>Requests with texts, in the order of their ids; those that are erased, expired or gone are left out. Parts of them are read at different states of the file.</summary>
     public IReadOnlyList<SignalRequest> SignalRequests(IReadOnlyCollection<string> ids)
     {

@@ -13,7 +13,9 @@ namespace ContinualNative.Core.Curation;
 /// <param name="Reported">Whether an outcome was reported for it.</param>
 /// <param name="Golden">Whether it is marked as golden.</param>
 /// <param name="PCorrect">The router's estimate that its local answer is right, or null.</param>
-public readonly record struct SignalKey(long Sequence, string RequestId, DateTimeOffset At, string Task, string? KeyId, bool Labelled, bool Reported, bool Golden, double? PCorrect);
+/// <param name="Audited">Whether it is in the random audit sample: what is measured on is never trained on.</param>
+public readonly record struct SignalKey(
+    long Sequence, string RequestId, DateTimeOffset At, string Task, string? KeyId, bool Labelled, bool Reported, bool Golden, double? PCorrect, bool Audited = false);
 
 /// <summary>One stored request with its texts, labels and outcomes, as curation and evaluation read it. All texts are redacted.</summary>
 public sealed record SignalRequest
@@ -32,10 +34,7 @@ public sealed record SignalRequest
     /// <summary>The model whose answer the client got: outcomes are about that one.</summary>
     public required Route Route { get; init; }
 
-    /// <summary>Whether it is in the random audit sample.</summary>
-    public bool Audited { get; init; }
-
-    /// <summary>The probability with which it was drawn into that sample; 0: it was not to be drawn.</summary>
+    /// <summary>The probability with which it was drawn into the random audit sample; 0: it was not to be drawn.</summary>
     public double AuditProbability { get; init; }
 
     /// <summary>Embedding of the prompt; may be empty.</summary>

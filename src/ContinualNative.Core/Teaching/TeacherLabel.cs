@@ -25,6 +25,9 @@ public enum LabelReason
 
     /// <summary>Drawn at random, to compare the other reasons with.</summary>
     Random = 6,
+
+    /// <summary>Drawn at random among held-out requests, for a cycle's gate to judge on.</summary>
+    Gate = 7,
 }
 
 /// <summary>A teacher's answer to a stored request.</summary>

@@ -233,6 +233,7 @@ internal sealed class RequestExplanation
             LabelReason.Failure => "was asked because the outcome was bad",
             LabelReason.Uncertain => "was asked because the local model was unsure",
             LabelReason.Novel => "was asked because its prompt was unlike others",
+            LabelReason.Gate => "was drawn for the gate of an update cycle",
             LabelReason.Relabel => "was asked again, being a new version",
             _ => "was asked",
         };

@@ -98,6 +98,15 @@ internal sealed record ServeOptions
     /// <summary>Share of requests that are never trained on.</summary>
     public double Holdout { get; init; } = 0.1;
 
+    /// <summary>When update cycles begin, as a cron expression in UTC; null: as the policy file says.</summary>
+    public string? Schedule { get; init; }
+
+    /// <summary>New labels that begin one; 0: as the policy file says.</summary>
+    public int UpdateLabels { get; init; }
+
+    /// <summary>Whether drift begins one.</summary>
+    public bool UpdateOnDrift { get; init; }
+
     /// <summary>What an hour of this machine costs in US dollars.</summary>
     public decimal MachinePrice { get; init; }
 
@@ -138,7 +147,12 @@ internal sealed record ServeOptions
         PrefixCache = !NoPrefixCache,
         PrefixCacheMemory = PrefixCacheMemory,
         RequestTimeout = Timeout,
+        // Threads that spin while they wait would take the processor from the trainer beside them.
+        ThreadPoll = CanUpdate ? 0 : new EngineOptions().ThreadPoll,
     };
+
+    /// <summary>Whether update cycles can run: there are texts to learn from, and the trainer can reach the weights.</summary>
+    public bool CanUpdate => Record == RecordMode.Full && GpuLayers == 0;
 
     /// <summary>Checks everything that can be checked before the model loads; throws <see cref="SettingException"/>.</summary>
     public void Validate()
@@ -184,6 +198,23 @@ internal sealed record ServeOptions
         Share("audit", Audit);
         Share("holdout", Holdout);
         Between("hold-back", HoldBack, 1, 4096);
+        Between("update-labels", UpdateLabels, 0, 10_000_000);
+        if (Schedule is { } cron)
+        {
+            try
+            {
+                Cycles.CycleTriggers.Parse(cron);
+            }
+            catch (FormatException e)
+            {
+                throw new SettingException("schedule", $"'{cron}' is no cron expression ({e.Message}); '0 3 * * *' is every night at three (UTC)");
+            }
+        }
+        if (!CanUpdate && (Schedule is not null || UpdateLabels > 0 || UpdateOnDrift))
+        {
+            throw new SettingException(Schedule is not null ? "schedule" : UpdateLabels > 0 ? "update-labels" : "update-on-drift",
+                GpuLayers != 0 ? "updates train on the processor, and layers are on the GPU ('gpu-layers')" : "updates learn from recorded texts, and 'record' is not 'full'");
+        }
         Between("keep-days", KeepDays, 0, 36_500);
         Between("keep-bytes", KeepBytes, 0, 1L << 50);
         ValidateAmounts();

@@ -2,6 +2,7 @@ using System.Net;
 using ContinualNative.Core.Access;
 using ContinualNative.Host.Access;
 using ContinualNative.Host.Admin;
+using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Http;
 using ContinualNative.Host.OpenAi;
 using ContinualNative.Host.Signal;
@@ -57,6 +58,8 @@ internal static partial class ServerBuilder
         builder.Services.AddHostedService<CalibrationService>();
         builder.Services.AddHostedService<TeacherService>();
         builder.Services.AddHostedService<RetentionService>();
+        builder.Services.AddSingleton<CycleService>();
+        builder.Services.AddHostedService(static services => services.GetRequiredService<CycleService>());
         if (ownsProcess)
         {
             builder.Services.AddSingleton<IHostLifetime, SignalLifetime>();
@@ -91,6 +94,7 @@ internal static partial class ServerBuilder
         app.MapAdapters();
         app.MapReport();
         app.MapStore();
+        app.MapCycles();
         app.MapHealth();
         return app;
     }

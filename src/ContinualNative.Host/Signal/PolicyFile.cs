@@ -2,6 +2,8 @@ using System.Reflection;
 using System.Runtime.Loader;
 using System.Text.Json;
 using ContinualNative.Core;
+using ContinualNative.Core.Curation;
+using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Redaction;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
@@ -10,7 +12,7 @@ using ContinualNative.Host.Serving;
 
 namespace ContinualNative.Host.Signal;
 
-/// <summary>What <c>--policy FILE</c> holds: <c>{"frontiers":[...],"tasks":[...],"redaction":{...},"teaching":{...}}</c>, each optional.</summary>
+/// <summary>What <c>--policy FILE</c> holds: <c>{"frontiers":[...],"tasks":[...],"redaction":{...},"teaching":{...},"update":{...},"curation":{...}}</c>, each optional.</summary>
 internal sealed record PolicyFile
 {
     public static readonly PolicyFile Empty = new();
@@ -26,6 +28,12 @@ internal sealed record PolicyFile
 
     /// <summary>How labels are chosen; the day's money is <c>--teach-per-day</c>.</summary>
     public TeachingOptions Teaching { get; init; } = new();
+
+    /// <summary>How the model is updated; the schedule may be a flag.</summary>
+    public CycleOptions Cycles { get; init; } = new();
+
+    /// <summary>What an update trains on.</summary>
+    public CurationOptions Curation { get; init; } = new();
 
     /// <summary>Reads it; throws <see cref="SettingException"/> that names the key.</summary>
     public static PolicyFile Read(string path)
@@ -46,11 +54,13 @@ internal sealed record PolicyFile
                 policy = entry.Name switch
                 {
                     "frontiers" => policy with { Frontiers = FrontierOptions.Parse(value, $"{path}: frontiers") },
+                    "update" => policy with { Cycles = CycleOptions.Parse(value) },
+                    "curation" => policy with { Curation = CurationOptions.Parse(value) },
                     "tasks" => policy with { Tasks = TaskDefinition.Parse(value) },
                     "redaction" => policy with { Redaction = RedactionOptions.Parse(value) },
                     "redaction_plugins" => policy with { Rules = LoadRules(value, path) },
                     "teaching" => policy with { Teaching = TeachingOptions.Parse(value) },
-                    _ => throw new SettingException(entry.Name, "there is no such key; known are frontiers, tasks, redaction, redaction_plugins, teaching", $"{path}: {entry.Name}"),
+                    _ => throw new SettingException(entry.Name, "there is no such key; known are frontiers, tasks, redaction, redaction_plugins, teaching, update, curation", $"{path}: {entry.Name}"),
                 };
             }
             return policy;

@@ -143,7 +143,7 @@ internal sealed class RequestRoute : IDisposable
     {
         RoutingFeatures features = RoutingFeatures.Of(confidence, promptTokens, _novelty, truncated, early);
         Decision = _hub.Router.Judge(_routing with { Adapter = _adapter }, features);
-        _hub.JudgedBy(features);
+        _hub.JudgedBy(features, _embedding);
     }
 
     /// <summary>The local model gave no answer: the frontier is the way left, where there is one.</summary>

@@ -2,6 +2,8 @@ using System.Collections.Concurrent;
 using System.Text.Json;
 using ContinualNative.Core.Access;
 using ContinualNative.Core.Adapters;
+using ContinualNative.Core.Curation;
+using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Economics;
 using ContinualNative.Core.Redaction;
 using ContinualNative.Core.Routing;
@@ -41,6 +43,8 @@ internal sealed partial class SignalHub : IAsyncDisposable
         Novelty = parts.Novelty;
         CalibrationOptions = parts.Calibration;
         Teaching = parts.Teaching;
+        CycleOptions = parts.Cycles;
+        Curation = parts.Curation;
         Clock = new ServingClock(time);
         _logger = loggers.CreateLogger("ContinualNative.Signal");
         _sessions = new RecentSessions(4096, TimeSpan.FromHours(1), time);
@@ -72,6 +76,10 @@ internal sealed partial class SignalHub : IAsyncDisposable
 
     public TeachingOptions Teaching { get; }
 
+    public CycleOptions CycleOptions { get; }
+
+    public CurationOptions Curation { get; }
+
     public ServingClock Clock { get; }
 
     public SignalMetrics Metrics { get; }
@@ -92,14 +100,17 @@ internal sealed partial class SignalHub : IAsyncDisposable
     /// <summary>Set by the teacher: there is something new to ask.</summary>
     public Action AuditWaits { get; set; } = static () => { };
 
+    /// <summary>Set by the teacher: asks it about a stored request, for the gate; false when it can't be asked now.</summary>
+    public Func<string, CancellationToken, Task<bool>> AskTeacher { get; set; } = static (_, _) => Task.FromResult(false);
+
     /// <summary>Set by the teacher: an endpoint has answered, with this version of its model.</summary>
     public Action<string, string> TeacherAnswered { get; set; } = static (_, _) => { };
 
     /// <summary>Raised when a label of a task has been stored.</summary>
     public event Action<string>? Labelled;
 
-    /// <summary>Raised when a request has been judged by its local answer: its features.</summary>
-    public event Action<RoutingFeatures>? Judged;
+    /// <summary>Raised when a request has been judged by its local answer: its features, and its prompt's embedding (may be empty).</summary>
+    public event Action<RoutingFeatures, ReadOnlyMemory<float>>? Judged;
 
     /// <summary>Raised when an endpoint turns out to have a new version of its model: the endpoint, the version.</summary>
     public event Action<string, string>? NewTeacher;
@@ -200,7 +211,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
 
     public void LabelStored(string task) => Labelled?.Invoke(task);
 
-    public void JudgedBy(in RoutingFeatures features) => Judged?.Invoke(features);
+    public void JudgedBy(in RoutingFeatures features, ReadOnlyMemory<float> embedding) => Judged?.Invoke(features, embedding);
 
     public void TeacherChanged(string endpoint, string teacher) => NewTeacher?.Invoke(endpoint, teacher);
 

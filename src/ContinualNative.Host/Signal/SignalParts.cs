@@ -1,6 +1,8 @@
 using System.Collections.ObjectModel;
 using System.Security.Cryptography;
 using ContinualNative.Core;
+using ContinualNative.Core.Curation;
+using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Economics;
 using ContinualNative.Core.Redaction;
 using ContinualNative.Core.Routing;
@@ -33,6 +35,10 @@ internal sealed record SignalParts
 
     public required TeachingOptions Teaching { get; init; }
 
+    public required CycleOptions Cycles { get; init; }
+
+    public required CurationOptions Curation { get; init; }
+
     public NoveltyIndex Novelty { get; } = new();
 
     /// <summary>The database of a data folder.</summary>
@@ -50,6 +56,8 @@ internal sealed record SignalParts
         TaskResolver tasks;
         Router router;
         CalibrationOptions calibration;
+        CycleOptions cycles;
+        CurationOptions curation;
         try
         {
             redactor = new Redactor(redaction, options.NoRedaction ? [] : policy.Rules);
@@ -70,6 +78,10 @@ internal sealed record SignalParts
             calibration = new CalibrationOptions { TargetRisk = options.TargetRisk, TaskTargetRisk = taskTargets, Seed = seed };
             calibration.Validate();
             policy.Teaching.Validate();
+            cycles = CyclesOf(options, policy.Cycles);
+            cycles.Validate();
+            curation = policy.Curation with { HoldoutShare = options.Holdout };
+            curation.Validate();
         }
         catch (PolicyOptionException e)
         {
@@ -99,6 +111,28 @@ internal sealed record SignalParts
             Router = router,
             Calibration = calibration,
             Teaching = policy.Teaching with { DailyBudget = Money.FromDollars(options.TeachPerDay) },
+            Cycles = cycles,
+            Curation = curation,
+        };
+    }
+
+    // Flags win over the file.
+    private static CycleOptions CyclesOf(ServeOptions options, CycleOptions policy)
+    {
+        string? schedule = options.Schedule ?? policy.Schedule;
+        try
+        {
+            _ = schedule is null ? null : Cycles.CycleTriggers.Parse(schedule);
+        }
+        catch (FormatException e)
+        {
+            throw new SettingException("schedule", $"'{schedule}' is no cron expression ({e.Message})", options.Policy);
+        }
+        return policy with
+        {
+            Schedule = schedule,
+            LabelCount = options.UpdateLabels > 0 ? options.UpdateLabels : policy.LabelCount,
+            OnDrift = options.UpdateOnDrift || policy.OnDrift,
         };
     }
 

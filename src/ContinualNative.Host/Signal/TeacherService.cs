@@ -31,6 +31,8 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private readonly ILogger _logger = loggers.CreateLogger("ContinualNative.Teacher");
     private readonly Dictionary<string, int> _attempts = new(StringComparer.Ordinal);
     private readonly HashSet<string> _relabelled = new(StringComparer.Ordinal);
+    // One question at a time; it also guards what is remembered of requests.
+    private readonly SemaphoreSlim _asking = new(1, 1);
     private readonly ClusterIndex _clusters = new();
     private readonly Dictionary<string, long> _clusterOf = new(StringComparer.Ordinal);
     private TeacherVersions _teachers = new([]);
@@ -56,6 +58,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             LogStoreFailed(_logger, e.Message);
         }
         hub.TeacherAnswered = NoteTeacher;
+        hub.AskTeacher = (id, cancel) => AskAsync(store, id, LabelReason.Gate, cancel);
         TeachingPlanner planner = new(hub.Teaching);
         TimeSpan pause = TimeSpan.Zero;
         while (!stoppingToken.IsCancellationRequested)
@@ -105,7 +108,16 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private async Task<bool> TeachAsync(TrafficStore store, TeachingPlanner planner, CancellationToken cancellationToken)
     {
         await store.FlushAsync(cancellationToken);
-        List<TeachingCandidate> candidates = Candidates(store);
+        List<TeachingCandidate> candidates;
+        await _asking.WaitAsync(cancellationToken);
+        try
+        {
+            candidates = Candidates(store);
+        }
+        finally
+        {
+            _asking.Release();
+        }
         // Decision: audits are asked whatever the budget for teaching says, oldest first. Every figure of quality and every threshold rests on them, and --audit is
         // how their number is set. What they cost counts, so that less is left for the rest.
         foreach (TeachingCandidate audit in candidates.Where(static c => c.Audited).OrderBy(static c => c.Sequence))
@@ -233,8 +245,21 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
         return candidates;
     }
 
-    // False when the teacher can't be asked at the moment; true also for a request that can't be asked at all.
+    // False when the teacher can't be asked at the moment; true also for a request that can't be asked at all. The gate asks from a thread of its own.
     private async Task<bool> AskAsync(TrafficStore store, string id, LabelReason reason, CancellationToken cancellationToken)
+    {
+        await _asking.WaitAsync(cancellationToken);
+        try
+        {
+            return await AskOneAsync(store, id, reason, cancellationToken);
+        }
+        finally
+        {
+            _asking.Release();
+        }
+    }
+
+    private async Task<bool> AskOneAsync(TrafficStore store, string id, LabelReason reason, CancellationToken cancellationToken)
     {
         if (store.Find(id) is not { Erased: false, Request: { Prompt: { } prompt, Kind: RequestKind.Chat } stored })
         {

@@ -37,9 +37,9 @@ internal sealed class ParityCheck
     private readonly List<float[]> _adapted = [];
     private readonly string _weights;
 
-    private ParityCheck(TrainingPlan plan, string modelPath, int context)
+    private ParityCheck(TrainingPlan plan, string weights, int context)
     {
-        _weights = WeightsOf(modelPath);
+        _weights = weights;
         int length = Math.Min(MostTokens, Math.Min(context, plan.Options.SequenceLength));
         int positions = Math.Min(MostPositions, plan.MaxTargets);
         foreach (TrainingExample example in plan.Train.Take(64).OrderByDescending(static e => e.Tokens.Length).Take(MostSequences))
@@ -56,7 +56,7 @@ internal sealed class ParityCheck
     /// </summary>
     public static async Task<ParityCheck> ScoreAsync(TrainingPlan plan, string modelPath, int context, string? adapter, int threads, CancellationToken cancellationToken)
     {
-        ParityCheck check = new(plan, modelPath, context);
+        ParityCheck check = new(plan, WeightsOf(modelPath), context);
         EngineOptions options = new()
         {
             ModelPath = modelPath,
@@ -75,6 +75,16 @@ internal sealed class ParityCheck
             await engine.Adapters.LoadAsync(Id, adapter, cancellationToken);
             await check.ScoreAsync(engine, Id, check._adapted, cancellationToken);
         }
+        return check;
+    }
+
+    /// <summary>Scores with an engine that serves; its attention is not exact, which is little beside the tolerance of any weights but f32.</summary>
+    public static async Task<ParityCheck> ScoreServedAsync(TrainingPlan plan, string modelPath, InferenceEngine engine, CancellationToken cancellationToken)
+    {
+        string weights = WeightsOf(modelPath);
+        // Its attention keeps keys and values in f16.
+        ParityCheck check = new(plan, weights == "f32" && !engine.Options.ExactAttention ? "f16" : weights, engine.Options.ContextLength);
+        await check.ScoreAsync(engine, Core.Adapters.ModelAddress.Base, check._plain, cancellationToken);
         return check;
     }
 

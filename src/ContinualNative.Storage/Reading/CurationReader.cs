@@ -12,7 +12,7 @@ internal sealed class CurationReader(NameCache names, TextCodec texts, RequestRe
     // Decision: the index is named. Without statistics SQLite would rather walk all requests by their numbers, of which few have a label or an outcome.
     // A row of stage 0 has no local answer; whether it has a prompt, only its texts tell.
     public const string SignalOf = """
-        SELECT r.seq, r.id, r.at, r.task, k.name, r.labelled, r.reported, r.golden, r.p_correct
+        SELECT r.seq, r.id, r.at, r.task, k.name, r.labelled, r.reported, r.golden, r.p_correct, r.audited
         FROM requests r INDEXED BY requests_signal LEFT JOIN keys k ON k.id = r.key
         WHERE r.state = 0 AND (r.labelled = 1 OR r.reported = 1) AND r.kind = 0 AND r.seq > ?1 AND r.seq <= ?2
             AND (r.stage > 0 OR EXISTS (SELECT 1 FROM texts x WHERE x.seq = r.seq AND x.prompt IS NOT NULL))
@@ -20,16 +20,25 @@ internal sealed class CurationReader(NameCache names, TextCodec texts, RequestRe
         """;
 
     public const string OwnOf = """
-        SELECT r.seq, r.id, r.at, r.task, k.name, r.labelled, r.reported, r.golden, r.p_correct
+        SELECT r.seq, r.id, r.at, r.task, k.name, r.labelled, r.reported, r.golden, r.p_correct, r.audited
         FROM requests r INDEXED BY requests_open LEFT JOIN keys k ON k.id = r.key
         WHERE r.stage = 1 AND r.kind = 0 AND r.route = 0 AND r.p_correct >= ?4 AND r.seq > ?1 AND r.seq <= ?2
             AND (r.reported = 0 OR NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.request = r.seq AND (o.kind IN (1, 2) OR o.score < 0.5)))
         ORDER BY r.seq LIMIT ?3
         """;
 
+    // Whoever named a model has chosen who answers: no part of the traffic that a champion is judged by. 2: RouteReason.Requested.
+    public const string WindowOf = """
+        SELECT r.seq, r.id, r.at, r.task, k.name, r.labelled, r.reported, r.golden, r.p_correct, r.audited
+        FROM requests r LEFT JOIN keys k ON k.id = r.key
+        WHERE r.seq > ?1 AND r.seq <= ?2 AND r.state = 0 AND r.kind = 0 AND r.reason <> 2
+            AND EXISTS (SELECT 1 FROM texts x WHERE x.seq = r.seq AND x.prompt IS NOT NULL)
+        ORDER BY r.seq LIMIT ?3
+        """;
+
     public const string WithTexts = """
-        SELECT r.seq, r.id, r.at, r.task, k.name, r.labelled, r.reported, r.golden, r.p_correct,
-            r.adapter, r.route, r.audited, r.audit_probability, r.contradicted, x.prompt, x.local_answer, x.embedding
+        SELECT r.seq, r.id, r.at, r.task, k.name, r.labelled, r.reported, r.golden, r.p_correct, r.audited,
+            r.adapter, r.route, r.audit_probability, r.contradicted, x.prompt, x.local_answer, x.embedding
         FROM requests r JOIN texts x ON x.seq = r.seq LEFT JOIN keys k ON k.id = r.key WHERE r.id = ?1 AND r.state = 0 AND x.prompt IS NOT NULL
         """;
 
@@ -47,6 +56,9 @@ internal sealed class CurationReader(NameCache names, TextCodec texts, RequestRe
 
     public IReadOnlyList<SignalKey> SignalKeys(Session session, long after, long upTo, int most) =>
         Keys(session.Prepared(SignalOf).Bind(1, after).Bind(2, upTo).Bind(3, most), session, most);
+
+    public IReadOnlyList<SignalKey> WindowKeys(Session session, long after, long upTo, int most) =>
+        Keys(session.Prepared(WindowOf).Bind(1, after).Bind(2, upTo).Bind(3, most), session, most);
 
     public IReadOnlyList<SignalKey> OwnKeys(Session session, long after, long upTo, double minimum, int most) =>
         Keys(session.Prepared(OwnOf).Bind(1, after).Bind(2, upTo).Bind(3, most).Bind(4, minimum), session, most);
@@ -110,9 +122,8 @@ internal sealed class CurationReader(NameCache names, TextCodec texts, RequestRe
         return new SignalRequest
         {
             Key = Key(session, r),
-            Adapter = names.Name(session, r.Int(9)),
-            Route = (Route)r.Int(10),
-            Audited = r.Bool(11),
+            Adapter = names.Name(session, r.Int(10)),
+            Route = (Route)r.Int(11),
             AuditProbability = r.Real(12),
             Contradicted = r.Bool(13),
             Prompt = texts.DecodeText(r.Blob(14), id, TextColumn.Prompt)!,
@@ -135,7 +146,7 @@ internal sealed class CurationReader(NameCache names, TextCodec texts, RequestRe
     }
 
     private SignalKey Key(Session session, in Statement.Rows r) => new(
-        r.Int(0), RequestId.ToText(r.Blob(1)), Time(r.Int(2)), names.Task(session, r.Int(3)), r.TextOrNull(4), r.Bool(5), r.Bool(6), r.Bool(7), r.RealOrNull(8));
+        r.Int(0), RequestId.ToText(r.Blob(1)), Time(r.Int(2)), names.Task(session, r.Int(3)), r.TextOrNull(4), r.Bool(5), r.Bool(6), r.Bool(7), r.RealOrNull(8), r.Bool(9));
 
     private static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
 }

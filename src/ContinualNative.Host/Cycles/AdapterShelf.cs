@@ -1,0 +1,87 @@
+using System.Security.Cryptography;
+using ContinualNative.Core.Adapters;
+using ContinualNative.Engine;
+using ContinualNative.Engine.Gguf;
+using ContinualNative.Host.Serving;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Cycles;
+
+/// <summary>The adapters' files in the data folder. A file appears whole or not at all, and is checked against its record before it is used.</summary>
+internal sealed class AdapterShelf(string data, TrafficStore store)
+{
+    /// <summary>Where the files are.</summary>
+    public string Folder { get; } = Path.Combine(data, "adapters");
+
+    /// <summary>Where an adapter's file is, or would be.</summary>
+    public string PathOf(string id) => Path.Combine(Folder, id + ".gguf");
+
+    /// <summary>Makes the folder. Throws <see cref="IOException"/>.</summary>
+    public void Prepare() => Directory.CreateDirectory(Folder);
+
+    /// <summary>
+    /// Records a file that lies at <see cref="PathOf"/>. Throws <see cref="EngineException"/> (BadFile) for one that is no GGUF adapter.
+    /// </summary>
+    public async Task<AdapterRecord> RecordAsync(AdapterRecord adapter, CancellationToken cancellationToken)
+    {
+        string path = PathOf(adapter.Id);
+        AdapterFile file = AdapterFile.Read(path);
+        AdapterRecord whole = adapter with { File = Path.GetFileName(path), Bytes = new FileInfo(path).Length, Hash = HashOf(path), Rank = file.Rank };
+        await store.SaveAdapterAsync(whole, cancellationToken);
+        return whole;
+    }
+
+    /// <summary>The path of a recorded adapter's file. Throws <see cref="EngineException"/> (BadFile) when it is missing or is not what was recorded.</summary>
+    public string Verify(AdapterRecord adapter)
+    {
+        if (adapter.File is not { } name)
+        {
+            throw new EngineException(EngineError.BadFile, $"The file of adapter '{adapter.Id}' was removed by retention; only its record is left.", "id");
+        }
+        string path = Path.Combine(Folder, name);
+        if (!File.Exists(path))
+        {
+            throw new EngineException(EngineError.BadFile, $"The file of adapter '{adapter.Id}' is missing: '{path}'. Put it back, or promote another adapter.", "id");
+        }
+        return adapter.Hash.Length == 0 || HashOf(path) == adapter.Hash
+            ? path
+            : throw new EngineException(EngineError.BadFile, $"The file of adapter '{adapter.Id}' is not what it was when it was recorded: '{path}' has another SHA-256. Put the right one back, or promote another adapter.", "id");
+    }
+
+    /// <summary>Loads an adapter into the engine under its id, unless it is loaded. Throws <see cref="EngineException"/>.</summary>
+    public async Task LoadAsync(ServedModel model, string id, CancellationToken cancellationToken)
+    {
+        if (id == ModelAddress.Base || model.Engine.Adapters.List().Any(a => a.Id == id))
+        {
+            return;
+        }
+        AdapterRecord adapter = store.Adapter(id) ?? throw new EngineException(EngineError.NotFound, $"There is no adapter '{id}'. 'continual adapters list' tells which there are.", "id");
+        await model.Engine.Adapters.LoadAsync(id, Verify(adapter), cancellationToken);
+    }
+
+    /// <summary>Removes the files of all but the newest <paramref name="keep"/> adapters; the champion, the one before it, and candidates on their way stay.</summary>
+    /// <returns>The ids whose files were removed.</returns>
+    public async Task<IReadOnlyList<string>> RetainAsync(int keep, IReadOnlyCollection<string> needed, CancellationToken cancellationToken)
+    {
+        List<string> removed = [];
+        foreach (AdapterRecord old in store.Adapters().Where(static a => a.File is not null).Skip(keep))
+        {
+            if (old.Status is AdapterStatus.Champion || needed.Contains(old.Id))
+            {
+                continue;
+            }
+            // The record first: a record of a file that is gone would be worse than a file that nothing knows.
+            await store.ForgetAdapterFileAsync(old.Id, cancellationToken);
+            File.Delete(Path.Combine(Folder, old.File!));
+            removed.Add(old.Id);
+        }
+        return removed;
+    }
+
+    /// <summary>SHA-256 of a file in hexadecimal digits.</summary>
+    public static string HashOf(string path)
+    {
+        using FileStream stream = File.OpenRead(path);
+        return Convert.ToHexStringLower(SHA256.HashData(stream));
+    }
+}

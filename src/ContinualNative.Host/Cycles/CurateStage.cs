@@ -1,0 +1,33 @@
+using ContinualNative.Core.Curation;
+using ContinualNative.Core.Cycles;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Cycles;
+
+/// <summary>From the store to a data set: what to train on, what to measure on, and why the rest is left out.</summary>
+internal static class CurateStage
+{
+    // Keys hold no texts, so that many are cheap; older signal than this is not looked at.
+    private const int MostKeys = 400_000;
+
+    /// <summary>
+    /// Curates what the store holds up to a position. The same store, position and options give the same set. Throws <see cref="StoreException"/>.
+    /// </summary>
+    /// <param name="store">The store; everything queued should be flushed.</param>
+    /// <param name="options">The policy.</param>
+    /// <param name="since">The position up to which the cycle before had curated: what came after it is fresh.</param>
+    /// <param name="upTo">The position to stop at.</param>
+    /// <param name="now">The clock, for ages.</param>
+    public static CuratedSet Curate(TrafficStore store, CurationOptions options, long since, long upTo, DateTimeOffset now)
+    {
+        IReadOnlyList<SignalKey> keys = store.SignalKeys(0, upTo, MostKeys);
+        IReadOnlyList<SignalKey> own = store.OwnKeys(0, since, options.MinimumOwnPCorrect, MostKeys);
+        SignalPlan plan = SignalPlan.Make(keys, own, since, upTo, options);
+        IReadOnlyList<SignalRequest> requests = store.SignalRequests(plan.RequestIds);
+        return Curator.Curate(plan, requests, options, now);
+    }
+
+    /// <summary>The position up to which the last cycle whose adapter was promoted had curated; 0 without one. What a refused one was to learn is still to be learned.</summary>
+    public static long Since(TrafficStore store, long before) =>
+        store.Cycles(200).Where(c => c.Id < before && c.State == CycleState.Promoted).Select(static c => c.Sequence).FirstOrDefault();
+}

@@ -1,0 +1,390 @@
+using System.Threading.Channels;
+using ContinualNative.Core.Adapters;
+using ContinualNative.Core.Cycles;
+using ContinualNative.Engine;
+using ContinualNative.Host.Serving;
+using ContinualNative.Host.Signal;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Cycles;
+
+/// <summary>
+/// Runs update cycles beside serving, one at a time: takes up the one that a restart cut off, begins new ones when a trigger calls, and watches each new champion.
+/// A failing cycle never ends the server.
+/// </summary>
+internal sealed partial class CycleService : BackgroundService
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(10);
+
+    private readonly SignalHub _hub;
+    private readonly ServerState _state;
+    private readonly ServeOptions _options;
+    private readonly ILogger _logger;
+    private readonly Channel<(CycleTrigger Trigger, string Cause, TaskCompletionSource<CycleRecord> Begun)> _asked =
+        Channel.CreateBounded<(CycleTrigger, string, TaskCompletionSource<CycleRecord>)>(new BoundedChannelOptions(16) { SingleReader = true });
+    private readonly TaskCompletionSource<Parts> _parts = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lock _gate = new();
+    private (long Cycle, CancellationTokenSource Cancel)? _running;
+    private volatile CycleProgress? _progress;
+    private volatile RollbackWatch? _watch;
+
+    public CycleService(SignalHub hub, ServerState state, ServeOptions options, ILoggerFactory loggers)
+    {
+        _hub = hub;
+        _state = state;
+        _options = options;
+        _logger = loggers.CreateLogger("ContinualNative.Cycles");
+    }
+
+    /// <summary>How often the stages that wait for traffic, and the watch, look for it.</summary>
+    public TimeSpan Interval { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>What the running cycle does now, or null.</summary>
+    public CycleProgress? Progress => _progress;
+
+    /// <summary>The watch over the last promotion, or null.</summary>
+    public Core.Evaluation.RollbackState? Watch => _watch?.State;
+
+    /// <summary>
+    /// Begins a cycle. Throws <see cref="StoreException"/> (Conflict) while one runs, and <see cref="EngineException"/> (InvalidRequest) where this server can run none.
+    /// </summary>
+    public async Task<CycleRecord> BeginAsync(CycleTrigger trigger, string cause, CancellationToken cancellationToken)
+    {
+        if (WhyNot() is { } reason)
+        {
+            throw new EngineException(EngineError.InvalidRequest, reason);
+        }
+        TaskCompletionSource<CycleRecord> begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await _asked.Writer.WriteAsync((trigger, cause, begun), cancellationToken);
+        return await begun.Task.WaitAsync(cancellationToken);
+    }
+
+    /// <summary>Cancels the running cycle; false when it is not the one that runs.</summary>
+    public bool Cancel(long cycle)
+    {
+        lock (_gate)
+        {
+            if (_running is not { } running || running.Cycle != cycle)
+            {
+                return false;
+            }
+            running.Cancel.Cancel();
+            return true;
+        }
+    }
+
+    /// <summary>Makes an adapter champion because somebody says so. Throws <see cref="EngineException"/> and <see cref="StoreException"/>.</summary>
+    public async Task<PromotionRecord> PromoteAsync(string adapter, string by, CancellationToken cancellationToken)
+    {
+        Parts parts = await PartsAsync(cancellationToken);
+        return await parts.Promoter.PromoteAsync(adapter, PromotionReason.Manual, Promoter.ByHand(by, parts.Context.Store.LastSequence()), null, cancellationToken);
+    }
+
+    /// <summary>Brings the champion before this one back. Throws <see cref="EngineException"/> (Conflict) when there is none.</summary>
+    public async Task<PromotionRecord> RollBackAsync(string by, CancellationToken cancellationToken)
+    {
+        Parts parts = await PartsAsync(cancellationToken);
+        return await parts.Promoter.RollBackAsync(PromotionReason.ManualRollback, Promoter.ByHand(by, parts.Context.Store.LastSequence()), cancellationToken);
+    }
+
+    /// <summary>The shelf of adapters. Throws <see cref="EngineException"/> (InvalidRequest) where there is no store.</summary>
+    public async Task<AdapterShelf> ShelfAsync(CancellationToken cancellationToken) => (await PartsAsync(cancellationToken)).Context.Shelf;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        if (_hub.Store is not { } store)
+        {
+            return;
+        }
+        ServedModel model;
+        try
+        {
+            model = await _state.Ready.WaitAsync(stoppingToken);
+        }
+        catch (Exception)
+        {
+            // The server stops, or ends with the reason.
+            return;
+        }
+        AdapterShelf shelf = new(_options.Data, store);
+        Promoter promoter = new(_hub, model, shelf, store, _logger);
+        CycleContext context = new()
+        {
+            Hub = _hub,
+            Model = model,
+            Store = store,
+            Shelf = shelf,
+            Serve = _options,
+            Options = _hub.CycleOptions,
+            Curation = _hub.Curation,
+            Logger = _logger,
+            Report = progress => _progress = progress,
+            Interval = Interval,
+        };
+        try
+        {
+            await promoter.RestoreAsync(_options.Adapter, stoppingToken);
+        }
+        catch (StoreException e)
+        {
+            LogStoreFailed(_logger, e.Message);
+        }
+        _parts.SetResult(new Parts(context, promoter));
+        if (WhyNot() is not null)
+        {
+            await WatchLoopAsync(context, promoter, stoppingToken);
+            return;
+        }
+        await Task.WhenAll(WatchLoopAsync(context, promoter, stoppingToken), CycleLoopAsync(context, promoter, stoppingToken));
+    }
+
+    private string? WhyNot() =>
+        !_hub.KeepsTexts ? "This server can't run update cycles: it stores no texts to learn from (--record)."
+        : _options.GpuLayers != 0 ? "This server can't run update cycles: layers are on the GPU (--gpu-layers), and the trainer computes on the CPU."
+        : null;
+
+    private Task<Parts> PartsAsync(CancellationToken cancellationToken) =>
+        _hub.Store is null
+            ? throw new EngineException(EngineError.InvalidRequest, "This server keeps no adapters: it stores nothing (--record off).")
+            : _parts.Task.WaitAsync(cancellationToken);
+
+    private async Task CycleLoopAsync(CycleContext context, Promoter promoter, CancellationToken stoppingToken)
+    {
+        using CycleTriggers triggers = new(context);
+        bool resumed = false;
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                if (!resumed && context.Store.ActiveCycle() is { } active)
+                {
+                    LogResumed(_logger, active.Id, active.State);
+                    await RunAsync(context, promoter, active, stoppingToken);
+                }
+                resumed = true;
+                if (await NextAsync(context, promoter, triggers, stoppingToken) is { } cycle)
+                {
+                    await RunAsync(context, promoter, cycle, stoppingToken);
+                    triggers.CycleEnded();
+                }
+            }
+            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (StoreException e)
+            {
+                LogStoreFailed(_logger, e.Message);
+                resumed = false;
+                await DelayAsync(Pause, stoppingToken);
+            }
+            catch (Exception e)
+            {
+                // Decision: a fault in a cycle must not end the server, as it would if this escaped. The cycle stays where it is, and is taken up again.
+                LogFault(_logger, e);
+                resumed = false;
+                await DelayAsync(Pause, stoppingToken);
+            }
+        }
+    }
+
+    // Waits for somebody to ask, or for a trigger.
+    private async Task<CycleRecord?> NextAsync(CycleContext context, Promoter promoter, CycleTriggers triggers, CancellationToken stoppingToken)
+    {
+        (CycleTrigger Trigger, string Cause, TaskCompletionSource<CycleRecord> Begun)? asked = null;
+        using (CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken))
+        {
+            limit.CancelAfter(Interval);
+            try
+            {
+                asked = await _asked.Reader.ReadAsync(limit.Token);
+            }
+            catch (OperationCanceledException) when (!stoppingToken.IsCancellationRequested)
+            {
+                // Time to look at the triggers.
+            }
+        }
+        if (asked is { } request)
+        {
+            try
+            {
+                CycleRecord cycle = await BeginAsync(context, promoter, request.Trigger, request.Cause, stoppingToken);
+                request.Begun.SetResult(cycle);
+                return cycle;
+            }
+            catch (Exception e)
+            {
+                request.Begun.SetException(e);
+                return null;
+            }
+        }
+        return triggers.Due() is { } due ? await BeginAsync(context, promoter, due.Trigger, due.Cause, stoppingToken) : null;
+    }
+
+    private static Task<CycleRecord> BeginAsync(CycleContext context, Promoter promoter, CycleTrigger trigger, string cause, CancellationToken cancellationToken) =>
+        context.Store.BeginCycleAsync(trigger, cause, promoter.Champion, id => NameOf(context, id), cancellationToken);
+
+    // Ids of adapters are given by people too.
+    private static string NameOf(CycleContext context, long cycle)
+    {
+        string name = $"c{cycle}";
+        return File.Exists(context.Shelf.PathOf(name)) ? $"c{cycle}-{context.Now.ToUnixTimeSeconds()}" : name;
+    }
+
+    private async Task RunAsync(CycleContext context, Promoter promoter, CycleRecord cycle, CancellationToken stoppingToken)
+    {
+        CycleRunner runner = new(context, promoter);
+        using CancellationTokenSource cancel = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
+        lock (_gate)
+        {
+            _running = (cycle.Id, cancel);
+        }
+        // Requests that asked for a cycle while this one runs are told so now, and not when it has ended.
+        Task refusing = RefuseAsync(cancel.Token);
+        try
+        {
+            await runner.RunAsync(cycle, cancel.Token);
+            await TidyAsync(context, promoter, stoppingToken);
+        }
+        catch (OperationCanceledException) when (!stoppingToken.IsCancellationRequested)
+        {
+            await runner.CancelAsync(cycle);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _running = null;
+            }
+            _progress = null;
+            await cancel.CancelAsync();
+            await refusing;
+        }
+    }
+
+    private async Task RefuseAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (true)
+            {
+                (_, _, TaskCompletionSource<CycleRecord> begun) = await _asked.Reader.ReadAsync(cancellationToken);
+                begun.SetException(new StoreException(StoreError.Conflict, "An update cycle runs already. Wait until it ends, or cancel it."));
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The cycle has ended.
+        }
+    }
+
+    // Old files go, and adapters that nothing needs any more leave the engine.
+    private async Task TidyAsync(CycleContext context, Promoter promoter, CancellationToken cancellationToken)
+    {
+        string champion = promoter.Champion;
+        HashSet<string> needed = [champion];
+        if (Promoter.PreviousOf(context.Store.Promotions(1000), champion) is { } previous)
+        {
+            needed.Add(previous);
+        }
+        if (context.Store.ActiveCycle() is { } active)
+        {
+            needed.Add(active.Candidate);
+        }
+        foreach (string adapter in context.Model.Engine.Adapters.List().Select(static a => a.Id).Where(id => !needed.Contains(id) && context.Store.Adapter(id) is { Origin: AdapterOrigin.Trained }).ToArray())
+        {
+            try
+            {
+                context.Model.Engine.Adapters.Unload(adapter);
+            }
+            catch (EngineException)
+            {
+                // Somebody was faster, or has promoted it.
+            }
+        }
+        try
+        {
+            foreach (string removed in await context.Shelf.RetainAsync(context.Options.KeepAdapters, needed, cancellationToken))
+            {
+                LogRemoved(_logger, removed);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogStoreFailed(_logger, e.Message);
+        }
+    }
+
+    private async Task WatchLoopAsync(CycleContext context, Promoter promoter, CancellationToken stoppingToken)
+    {
+        long over = 0;
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                PromotionRecord? last = context.Store.LastPromotion();
+                if (last?.Number != _watch?.Promotion)
+                {
+                    _watch = last?.Number == over ? null : RollbackWatch.For(context, last);
+                }
+                if (_watch is { } watch && await watch.LookAsync(stoppingToken) is { } test)
+                {
+                    if (test.Alarm)
+                    {
+                        LogRollback(_logger, promoter.Champion, test.Reason);
+                        await promoter.RollBackAsync(PromotionReason.Rollback, System.Text.Json.JsonSerializer.Serialize(new { reason = test.Reason, test = test.State }, CycleJson.Options), stoppingToken);
+                    }
+                    else if (test.IsOver)
+                    {
+                        over = watch.Promotion;
+                        _watch = null;
+                    }
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            catch (Exception e) when (e is StoreException or EngineException or IOException)
+            {
+                LogStoreFailed(_logger, e.Message);
+                await DelayAsync(Pause, stoppingToken);
+            }
+            catch (Exception e)
+            {
+                LogFault(_logger, e);
+                await DelayAsync(Pause, stoppingToken);
+            }
+            await DelayAsync(Interval, stoppingToken);
+        }
+    }
+
+    private static async Task DelayAsync(TimeSpan time, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await Task.Delay(time, cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            // The loop ends.
+        }
+    }
+
+    private sealed record Parts(CycleContext Context, Promoter Promoter);
+
+    [LoggerMessage(1521, LogLevel.Information, "Cycle {Cycle} goes on: {State}")]
+    private static partial void LogResumed(ILogger logger, long cycle, CycleState state);
+
+    [LoggerMessage(1522, LogLevel.Warning, "Update cycles wait: {Reason}")]
+    private static partial void LogStoreFailed(ILogger logger, string reason);
+
+    [LoggerMessage(1523, LogLevel.Error, "An update cycle has a fault; it is taken up again")]
+    private static partial void LogFault(ILogger logger, Exception failure);
+
+    [LoggerMessage(1524, LogLevel.Information, "The file of adapter '{Adapter}' was removed: newer ones are kept")]
+    private static partial void LogRemoved(ILogger logger, string adapter);
+
+    [LoggerMessage(1525, LogLevel.Warning, "The champion '{Champion}' is taken back: {Reason}")]
+    private static partial void LogRollback(ILogger logger, string champion, string reason);
+}

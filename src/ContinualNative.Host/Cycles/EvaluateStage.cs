@@ -1,0 +1,79 @@
+using ContinualNative.Core.Curation;
+using ContinualNative.Core.Cycles;
+using ContinualNative.Core.Evaluation;
+
+namespace ContinualNative.Host.Cycles;
+
+/// <summary>What a candidate has been measured on so far; grows from the evaluation through the shadow stage.</summary>
+internal sealed class GateEvidence
+{
+    private readonly List<PairedAnswer> _fresh = [];
+
+    /// <summary>Pairs of fresh requests, in the order of the sample.</summary>
+    public IReadOnlyList<PairedAnswer> Fresh => _fresh;
+
+    /// <summary>Pairs of golden requests.</summary>
+    public IReadOnlyList<PairedAnswer> Golden { get; set; } = [];
+
+    /// <summary>Pairs of held-out old requests.</summary>
+    public IReadOnlyList<PairedAnswer> Old { get; set; } = [];
+
+    /// <summary>The requests that a gain is judged on.</summary>
+    public required GateSample Sample { get; init; }
+
+    public void Add(IEnumerable<PairedAnswer> fresh) => _fresh.AddRange(fresh);
+}
+
+/// <summary>Candidate against champion before any client sees it.</summary>
+internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
+{
+    // Fresh requests between two looks at the evidence: each may cost a label.
+    private const int Batch = 16;
+
+    private readonly CycleEvaluator _evaluator = new(context.Hub, context.Model);
+
+    /// <summary>Measures and judges. Throws <see cref="Storage.StoreException"/> and <see cref="Engine.EngineException"/>.</summary>
+    public async Task<(GateVerdict Verdict, GateEvidence Evidence)> RunAsync(CuratedSet set, CancellationToken cancellationToken)
+    {
+        GateEvidence evidence = new() { Sample = NewSample() };
+        evidence.Golden = await CompareAsync(set.Golden, "golden requests", cancellationToken);
+        evidence.Old = await CompareAsync(set.OldHoldout, "old requests", cancellationToken);
+        return (await AddFreshAsync(evidence, set.Previous, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken), evidence);
+    }
+
+    /// <summary>Adds fresh requests of a window to the evidence, until it decides or they run out.</summary>
+    public async Task<GateVerdict> AddFreshAsync(GateEvidence evidence, long after, long upTo, int most, CancellationToken cancellationToken)
+    {
+        GateVerdict verdict = Judge(evidence);
+        while (evidence.Fresh.Count < most && verdict.Decision != GateDecision.Reject && (verdict.Decision == GateDecision.Undecided || evidence.Fresh.Count < context.Options.Gate.MinimumFresh))
+        {
+            IReadOnlyList<SignalKey> keys = evidence.Sample.Next(after, upTo, Math.Min(Batch, most - evidence.Fresh.Count));
+            IReadOnlyList<EvaluationRequest> requests = await evidence.Sample.ResolveAsync(keys, cancellationToken);
+            if (requests.Count == 0)
+            {
+                break;
+            }
+            evidence.Add(await CompareAsync(requests, "fresh requests", cancellationToken));
+            verdict = Judge(evidence);
+        }
+        return verdict;
+    }
+
+    /// <summary>What the gate says of the evidence so far.</summary>
+    public GateVerdict Judge(GateEvidence evidence) => Gate.Judge(context.Options.Gate, new GateInput { Fresh = evidence.Fresh, Golden = evidence.Golden, Old = evidence.Old });
+
+    /// <summary>Asks the teacher when there is a budget for it; else the gate goes by the audits alone.</summary>
+    private GateSample NewSample() => new(
+        context.Store,
+        context.Curation,
+        context.Options.GateLabels,
+        context.Serve.TeachPerDay > 0 ? (id, cancel) => context.Hub.AskTeacher(id, cancel) : null);
+
+    private Task<IReadOnlyList<PairedAnswer>> CompareAsync(IReadOnlyList<EvaluationRequest> requests, string what, CancellationToken cancellationToken) =>
+        _evaluator.CompareAsync(
+            requests,
+            cycle.Champion,
+            cycle.Candidate,
+            done => context.Report(new CycleProgress(cycle.Id, cycle.State, $"asking champion and candidate {requests.Count} {what}", (double)done / Math.Max(1, requests.Count), null)),
+            cancellationToken);
+}

@@ -1,0 +1,74 @@
+using ContinualNative.Core.Curation;
+using ContinualNative.Core.Teaching;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Cycles;
+
+/// <summary>
+/// The fresh requests that a gain is judged on: a random sample of the traffic, drawn by the requests' ids alone, that no adapter has learned from.
+/// </summary>
+/// <remarks>
+/// Decision: labels that exist already are no sample to judge by. Most are of requests that the champion was unsure of, and there a candidate of the same quality wins
+/// by regression to the mean. So the gate takes held-out and audited requests in an order that hashes decide, asks the teacher for those that lack a label, and stops
+/// anywhere: every beginning of that order is a random sample.
+/// </remarks>
+internal sealed class GateSample
+{
+    private readonly TrafficStore _store;
+    private readonly CurationOptions _options;
+    private readonly Func<string, CancellationToken, Task<bool>>? _ask;
+    private readonly HashSet<string> _seen = new(StringComparer.Ordinal);
+    private int _labelsLeft;
+
+    /// <summary>Prepares a sample.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="options">Says which requests are held out.</param>
+    /// <param name="labels">Most labels that may be asked for.</param>
+    /// <param name="ask">Asks the teacher about a request; false when it can't be asked now. null: there is no budget, and only audits are judged on.</param>
+    public GateSample(TrafficStore store, CurationOptions options, int labels, Func<string, CancellationToken, Task<bool>>? ask)
+    {
+        _store = store;
+        _options = options;
+        _labelsLeft = labels;
+        _ask = ask;
+    }
+
+    /// <summary>Labels asked for.</summary>
+    public int Asked { get; private set; }
+
+    /// <summary>Requests of a window that were not given before, in the order of the sample, with the truth where it is known.</summary>
+    public IReadOnlyList<SignalKey> Next(long after, long upTo, int most) =>
+    [
+        .. _store.WindowKeys(after, upTo, 100_000)
+            .Where(k => !_seen.Contains(k.RequestId) && (k.Audited || (_ask is not null && Holdout.IsHoldout(k.RequestId, _options.HoldoutShare))))
+            .OrderBy(static k => StableOrder.Of("gate", k.RequestId))
+            .Take(most),
+    ];
+
+    /// <summary>The requests with their truth; those that have no label are asked about, as far as the labels reach. What can't be told is left out of all later samples too.</summary>
+    public async Task<IReadOnlyList<EvaluationRequest>> ResolveAsync(IReadOnlyList<SignalKey> keys, CancellationToken cancellationToken)
+    {
+        List<string> usable = [];
+        foreach (SignalKey key in keys)
+        {
+            if (!key.Labelled)
+            {
+                if (_ask is null || _labelsLeft <= 0)
+                {
+                    // An audit on its way to the teacher: later.
+                    continue;
+                }
+                _labelsLeft--;
+                if (!await _ask(key.RequestId, cancellationToken))
+                {
+                    break;
+                }
+                Asked++;
+            }
+            _seen.Add(key.RequestId);
+            usable.Add(key.RequestId);
+        }
+        await _store.FlushAsync(cancellationToken);
+        return [.. _store.SignalRequests(usable).Select(r => EvaluationRequest.From(r)).OfType<EvaluationRequest>()];
+    }
+}

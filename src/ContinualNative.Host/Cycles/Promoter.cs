@@ -1,0 +1,140 @@
+using System.Text.Json;
+using ContinualNative.Core.Adapters;
+using ContinualNative.Core.Cycles;
+using ContinualNative.Engine;
+using ContinualNative.Host.Serving;
+using ContinualNative.Host.Signal;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Cycles;
+
+/// <summary>Changes the champion: first in the store, in one transaction with the evidence, then in the engine. A restart finds what the store says.</summary>
+internal sealed partial class Promoter(SignalHub hub, ServedModel model, AdapterShelf shelf, TrafficStore store, ILogger logger)
+{
+    // One change at a time: the champion of the store and that of the engine must not part.
+    private readonly SemaphoreSlim _gate = new(1, 1);
+
+    /// <summary>The champion now.</summary>
+    public string Champion => model.Engine.Adapters.Champion ?? ModelAddress.Base;
+
+    /// <summary>
+    /// Makes an adapter the champion. Throws <see cref="EngineException"/> (NotFound, BadFile) when it can't be loaded, and <see cref="StoreException"/>; the champion is
+    /// unchanged then.
+    /// </summary>
+    /// <param name="adapter">The adapter; <see cref="ModelAddress.Base"/>: the bare model.</param>
+    /// <param name="reason">Why.</param>
+    /// <param name="evidence">What justifies it, as JSON.</param>
+    /// <param name="cycle">The cycle that ends with it, or null.</param>
+    /// <param name="cancellationToken">Stops before the store is written to.</param>
+    public async Task<PromotionRecord> PromoteAsync(string adapter, PromotionReason reason, string evidence, CycleRecord? cycle, CancellationToken cancellationToken)
+    {
+        await _gate.WaitAsync(cancellationToken);
+        try
+        {
+            await shelf.LoadAsync(model, adapter, cancellationToken);
+            PromotionRecord promotion = await store.PromoteAsync(
+                new PromotionRecord
+                {
+                    At = hub.Time.GetUtcNow(),
+                    Adapter = adapter,
+                    Previous = Champion,
+                    Reason = reason,
+                    Cycle = cycle?.Id,
+                    Evidence = evidence,
+                },
+                cycle is null ? null : (cycle.Id, cycle.State, CycleState.Promoted, $"'{adapter}' is champion."),
+                CancellationToken.None);
+            model.Engine.Adapters.Promote(adapter == ModelAddress.Base ? null : adapter);
+            LogPromoted(logger, adapter, promotion.Previous, reason);
+            return promotion;
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    /// <summary>Takes the champion back: the one before it answers again. Throws <see cref="EngineException"/> (Conflict) when there is none before.</summary>
+    public async Task<PromotionRecord> RollBackAsync(PromotionReason reason, string evidence, CancellationToken cancellationToken)
+    {
+        string previous = PreviousOf(store.Promotions(1000), Champion)
+            ?? throw new EngineException(EngineError.Conflict, $"There is nothing to roll back to: '{Champion}' followed no other champion.", "id");
+        return await PromoteAsync(previous, reason, evidence, null, cancellationToken);
+    }
+
+    /// <summary>
+    /// Brings the store's champion into a freshly loaded engine; where its file is broken, the last one before it that is whole. Gives what answers now.
+    /// </summary>
+    public async Task<string> RestoreAsync(string? startAdapter, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<PromotionRecord> promotions = store.Promotions(1000);
+        if (promotions.Count == 0)
+        {
+            return Champion;
+        }
+        if (startAdapter is not null)
+        {
+            LogStartIgnored(logger, startAdapter, promotions[0].Adapter);
+        }
+        foreach (string adapter in promotions.Select(static p => p.Adapter).Distinct())
+        {
+            try
+            {
+                await shelf.LoadAsync(model, adapter, cancellationToken);
+                model.Engine.Adapters.Promote(adapter == ModelAddress.Base ? null : adapter);
+                if (adapter != promotions[0].Adapter)
+                {
+                    LogFellBack(logger, promotions[0].Adapter, adapter);
+                }
+                return adapter;
+            }
+            catch (EngineException e)
+            {
+                LogBroken(logger, adapter, e.Message);
+            }
+        }
+        model.Engine.Adapters.Promote(null);
+        LogFellBack(logger, promotions[0].Adapter, ModelAddress.Base);
+        return ModelAddress.Base;
+    }
+
+    /// <summary>The champion that was in force before the present one came, rollbacks undone; null when there is none.</summary>
+    /// <param name="promotions">Newest first.</param>
+    /// <param name="champion">The present one.</param>
+    public static string? PreviousOf(IReadOnlyList<PromotionRecord> promotions, string champion)
+    {
+        // A stack of champions: a promotion puts one on, a rollback takes one off.
+        List<string> stack = [];
+        foreach (PromotionRecord promotion in promotions.Reverse())
+        {
+            if (stack.Count == 0)
+            {
+                stack.Add(promotion.Previous);
+            }
+            if (promotion.Reason is PromotionReason.Rollback or PromotionReason.ManualRollback && stack.Count > 1)
+            {
+                stack.RemoveAt(stack.Count - 1);
+            }
+            else
+            {
+                stack.Add(promotion.Adapter);
+            }
+        }
+        return stack.Count > 1 && stack[^1] == champion ? stack[^2] : null;
+    }
+
+    /// <summary>Evidence of a promotion that nobody asked a gate about.</summary>
+    public static string ByHand(string by, long sequence) => JsonSerializer.Serialize(new { by, sequence }, CycleJson.Options);
+
+    [LoggerMessage(1501, LogLevel.Information, "'{Adapter}' is champion in place of '{Previous}' ({Reason})")]
+    private static partial void LogPromoted(ILogger logger, string adapter, string previous, PromotionReason reason);
+
+    [LoggerMessage(1502, LogLevel.Error, "The adapter '{Adapter}' can't be used: {Reason}")]
+    private static partial void LogBroken(ILogger logger, string adapter, string reason);
+
+    [LoggerMessage(1503, LogLevel.Error, "The champion '{Champion}' could not be restored; '{Adapter}' answers instead")]
+    private static partial void LogFellBack(ILogger logger, string champion, string adapter);
+
+    [LoggerMessage(1504, LogLevel.Warning, "--adapter {Path} is not used: '{Champion}' was promoted since, and stays champion. 'continual adapters import' and 'promote' bring another one in")]
+    private static partial void LogStartIgnored(ILogger logger, string path, string champion);
+}
