@@ -1,0 +1,132 @@
+using System.Text.Json;
+using ContinualNative.Core.Evaluation;
+
+namespace ContinualNative.Core.Cycles;
+
+/// <summary>When the model is updated, by what training, and how a candidate gets to answer.</summary>
+public sealed record CycleOptions
+{
+    private static readonly string[] Keys =
+    [
+        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rank", "anchor", "shadow_requests", "shadow_hours",
+        "canary_share", "canary_requests", "watch_requests", "keep_adapters", "most_training_seconds", "gate",
+    ];
+
+    /// <summary>When a cycle begins by the clock, as a cron expression in UTC; null: never. It is not read here: whoever has a reader for it checks it.</summary>
+    public string? Schedule { get; init; }
+
+    /// <summary>New labels after which a cycle begins; 0: their number does not matter.</summary>
+    public int LabelCount { get; init; } = 200;
+
+    /// <summary>Whether a drift of confidences, of prompts or of the audits' agreement begins one.</summary>
+    public bool OnDrift { get; init; } = true;
+
+    /// <summary>Whether a new version of the teacher begins one.</summary>
+    public bool OnNewTeacher { get; init; } = true;
+
+    /// <summary>Examples to learn from without which a cycle ends at once.</summary>
+    public int MinimumExamples { get; init; } = 50;
+
+    /// <summary>Every so many cycles training starts from the bare model instead of the champion, so that what single cycles spoil does not add up; 0: never; 1: always.</summary>
+    public int FromBaseEvery { get; init; } = 4;
+
+    /// <summary>How often the data is gone through; null: by <see cref="HyperParameters.For"/>.</summary>
+    public int? Epochs { get; init; }
+
+    /// <summary>Learning rate after warm-up; null: by <see cref="HyperParameters.For"/>.</summary>
+    public double? LearningRate { get; init; }
+
+    /// <summary>Rank of the adapter; null: by <see cref="HyperParameters.For"/>.</summary>
+    public int? Rank { get; init; }
+
+    /// <summary>Factor of the divergence from the champion; null: by <see cref="HyperParameters.For"/>.</summary>
+    public double? Anchor { get; init; }
+
+    /// <summary>Fresh labelled pairs that the shadow stage gathers at most; 0: the gate decides on the holdout alone.</summary>
+    public int ShadowRequests { get; init; } = 400;
+
+    /// <summary>How long the shadow stage lasts at most.</summary>
+    public TimeSpan ShadowFor { get; init; } = TimeSpan.FromDays(7);
+
+    /// <summary>Share of the requests that the candidate answers as a canary, above 0 to 0.5.</summary>
+    public double CanaryShare { get; init; } = 0.1;
+
+    /// <summary>Requests that it answers before it is promoted; 0: no canary.</summary>
+    public int CanaryRequests { get; init; } = 200;
+
+    /// <summary>Requests during which a new champion can be taken back by <see cref="RollbackTest"/>; 0: it is not watched.</summary>
+    public int WatchRequests { get; init; } = 500;
+
+    /// <summary>Adapters whose files are kept, the champion and the one before it always among them; 2 or more.</summary>
+    public int KeepAdapters { get; init; } = 10;
+
+    /// <summary>Seconds after which training ends with what it has; 0: no limit.</summary>
+    public int MostTrainingSeconds { get; init; } = 3600;
+
+    /// <summary>What a candidate must show.</summary>
+    public GateOptions Gate { get; init; } = new();
+
+    /// <summary>
+    /// Reads an object with the options' names in snake case; the shadow stage's time is <c>shadow_hours</c>, a number, and <c>gate</c> an object for <see cref="GateOptions.Parse"/>.
+    /// Throws <see cref="PolicyOptionException"/>.
+    /// </summary>
+    public static CycleOptions Parse(JsonElement value, string path = "cycle")
+    {
+        CycleOptions options = new();
+        foreach ((string key, string place, JsonElement field) in OptionReader.Fields(value, path, Keys))
+        {
+            options = key switch
+            {
+                "schedule" => options with { Schedule = OptionReader.Text(field, place) },
+                "label_count" => options with { LabelCount = OptionReader.Whole(field, place, 0, 10_000_000) },
+                "on_drift" => options with { OnDrift = OptionReader.Flag(field, place) },
+                "on_new_teacher" => options with { OnNewTeacher = OptionReader.Flag(field, place) },
+                "minimum_examples" => options with { MinimumExamples = OptionReader.Whole(field, place, 1, 10_000_000) },
+                "from_base_every" => options with { FromBaseEvery = OptionReader.Whole(field, place, 0, 1_000_000) },
+                "epochs" => options with { Epochs = OptionReader.Whole(field, place, 1, 1000) },
+                "learning_rate" => options with { LearningRate = OptionReader.Number(field, place, 0, 1) },
+                "rank" => options with { Rank = OptionReader.Whole(field, place, 1, 1024) },
+                "anchor" => options with { Anchor = OptionReader.Number(field, place, 0, 1000) },
+                "shadow_requests" => options with { ShadowRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
+                "shadow_hours" => options with { ShadowFor = TimeSpan.FromHours(OptionReader.Number(field, place, 0, 24 * 365)) },
+                "canary_share" => options with { CanaryShare = OptionReader.Number(field, place, 0.001, 0.5) },
+                "canary_requests" => options with { CanaryRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
+                "watch_requests" => options with { WatchRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
+                "keep_adapters" => options with { KeepAdapters = OptionReader.Whole(field, place, 2, 1_000_000) },
+                "most_training_seconds" => options with { MostTrainingSeconds = OptionReader.Whole(field, place, 0, 10_000_000) },
+                _ => options with { Gate = GateOptions.Parse(field, place) },
+            };
+        }
+        return options;
+    }
+
+    /// <summary>Throws <see cref="PolicyOptionException"/> for what cannot be used.</summary>
+    /// <param name="path">How messages call the options.</param>
+    public void Validate(string path = "cycle")
+    {
+        Check(Schedule is not "", "schedule", "it is empty");
+        Check(LabelCount >= 0, "label_count", "it must be 0 or more");
+        Check(MinimumExamples >= 1, "minimum_examples", "it must be 1 or more");
+        Check(FromBaseEvery >= 0, "from_base_every", "it must be 0 or more");
+        Check(Epochs is null or (>= 1 and <= 1000), "epochs", "it must be from 1 to 1000");
+        Check(LearningRate is null or (>= 0 and <= 1), "learning_rate", "it must be from 0 to 1");
+        Check(Rank is null or (>= 1 and <= 1024), "rank", "it must be from 1 to 1024");
+        Check(Anchor is null or (>= 0 and <= 1000), "anchor", "it must be from 0 to 1000");
+        Check(ShadowRequests >= 0, "shadow_requests", "it must be 0 or more");
+        Check(ShadowFor >= TimeSpan.Zero && ShadowFor <= TimeSpan.FromDays(365), "shadow_hours", "it must be from 0 to 8760");
+        Check(CanaryShare is >= 0.001 and <= 0.5, "canary_share", "it must be from 0.001 to 0.5");
+        Check(CanaryRequests >= 0, "canary_requests", "it must be 0 or more");
+        Check(WatchRequests >= 0, "watch_requests", "it must be 0 or more");
+        Check(KeepAdapters >= 2, "keep_adapters", "it must be 2 or more: the champion and the one to go back to");
+        Check(MostTrainingSeconds >= 0, "most_training_seconds", "it must be 0 or more");
+        Gate.Validate($"{path}.gate");
+
+        void Check(bool right, string key, string reason)
+        {
+            if (!right)
+            {
+                throw new PolicyOptionException($"{path}.{key}", reason);
+            }
+        }
+    }
+}
