@@ -3,6 +3,9 @@ namespace ContinualNative.Engine;
 /// <summary>How a model is loaded and served. <see cref="Validate"/> names the option that is wrong.</summary>
 public sealed record EngineOptions
 {
+    /// <summary>llama.cpp's own default of <see cref="ThreadPoll"/>.</summary>
+    public const int DefaultThreadPoll = 50;
+
     /// <summary>The GGUF file.</summary>
     public required string ModelPath { get; init; }
 
@@ -25,7 +28,7 @@ public sealed record EngineOptions
     public int Threads { get; init; }
 
     /// <summary>How eagerly idle compute threads spin before they sleep, 0 (never) to 100. 0 leaves the cores to a trainer.</summary>
-    public int ThreadPoll { get; init; } = 50;
+    public int ThreadPoll { get; init; } = DefaultThreadPoll;
 
     /// <summary>Layers to put on the GPU; 0: none, −1: all.</summary>
     public int GpuLayers { get; init; }

@@ -65,7 +65,8 @@ public sealed record SignalPlan
             }
             bool signal = key.Labelled || key.Reported;
             bool isFresh = key.Sequence > previous;
-            bool heldOut = Holdout.IsHoldout(key.RequestId, options.HoldoutShare);
+            // Decision: audits are never trained on. They are a small random sample, and every figure of quality, every threshold and every gate rests on it.
+            bool heldOut = key.Audited || Holdout.IsHoldout(key.RequestId, options.HoldoutShare);
             List<SignalKey>? list = key.Golden ? golden
                 : heldOut ? (signal ? (isFresh ? freshHoldout : oldHoldout) : null)
                 : isFresh ? (signal ? fresh : null)

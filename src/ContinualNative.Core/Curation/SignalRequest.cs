@@ -34,6 +34,9 @@ public sealed record SignalRequest
     /// <summary>The model whose answer the client got: outcomes are about that one.</summary>
     public required Route Route { get; init; }
 
+    /// <summary>Whether it is in the random audit sample.</summary>
+    public bool Audited => Key.Audited;
+
     /// <summary>The probability with which it was drawn into the random audit sample; 0: it was not to be drawn.</summary>
     public double AuditProbability { get; init; }
 

@@ -8,8 +8,8 @@ public sealed record CycleOptions
 {
     private static readonly string[] Keys =
     [
-        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rank", "anchor", "shadow_requests", "shadow_hours",
-        "canary_share", "canary_requests", "watch_requests", "keep_adapters", "most_training_seconds", "gate",
+        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rank", "anchor", "gate_labels", "shadow_requests", "shadow_least", "shadow_hours",
+        "canary_share", "canary_requests", "canary_hours", "watch_requests", "keep_adapters", "most_training_seconds", "gate",
     ];
 
     /// <summary>When a cycle begins by the clock, as a cron expression in UTC; null: never. It is not read here: whoever has a reader for it checks it.</summary>
@@ -42,17 +42,26 @@ public sealed record CycleOptions
     /// <summary>Factor of the divergence from the champion; null: by <see cref="HyperParameters.For"/>.</summary>
     public double? Anchor { get; init; }
 
+    /// <summary>Most labels that the gate may ask the teacher for in one cycle, beyond those that are there; they are part of the day's budget for teaching.</summary>
+    public int GateLabels { get; init; } = 200;
+
     /// <summary>Fresh labelled pairs that the shadow stage gathers at most; 0: the gate decides on the holdout alone.</summary>
     public int ShadowRequests { get; init; } = 400;
+
+    /// <summary>Live requests that the candidate has to answer unseen before it may answer any.</summary>
+    public int ShadowLeast { get; init; } = 50;
 
     /// <summary>How long the shadow stage lasts at most.</summary>
     public TimeSpan ShadowFor { get; init; } = TimeSpan.FromDays(7);
 
-    /// <summary>Share of the requests that the candidate answers as a canary, above 0 to 0.5.</summary>
+    /// <summary>Share of the requests that the candidate answers as a canary, above 0 to 0.9.</summary>
     public double CanaryShare { get; init; } = 0.1;
 
     /// <summary>Requests that it answers before it is promoted; 0: no canary.</summary>
     public int CanaryRequests { get; init; } = 200;
+
+    /// <summary>How long the canary lasts at most: what has gone well until then is enough.</summary>
+    public TimeSpan CanaryFor { get; init; } = TimeSpan.FromDays(3);
 
     /// <summary>Requests during which a new champion can be taken back by <see cref="RollbackTest"/>; 0: it is not watched.</summary>
     public int WatchRequests { get; init; } = 500;
@@ -67,10 +76,10 @@ public sealed record CycleOptions
     public GateOptions Gate { get; init; } = new();
 
     /// <summary>
-    /// Reads an object with the options' names in snake case; the shadow stage's time is <c>shadow_hours</c>, a number, and <c>gate</c> an object for <see cref="GateOptions.Parse"/>.
+    /// Reads an object with the options' names in snake case; times are <c>shadow_hours</c> and <c>canary_hours</c>, numbers, and <c>gate</c> an object for <see cref="GateOptions.Parse"/>.
     /// Throws <see cref="PolicyOptionException"/>.
     /// </summary>
-    public static CycleOptions Parse(JsonElement value, string path = "cycle")
+    public static CycleOptions Parse(JsonElement value, string path = "update")
     {
         CycleOptions options = new();
         foreach ((string key, string place, JsonElement field) in OptionReader.Fields(value, path, Keys))
@@ -88,8 +97,11 @@ public sealed record CycleOptions
                 "rank" => options with { Rank = OptionReader.Whole(field, place, 1, 1024) },
                 "anchor" => options with { Anchor = OptionReader.Number(field, place, 0, 1000) },
                 "shadow_requests" => options with { ShadowRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
+                "gate_labels" => options with { GateLabels = OptionReader.Whole(field, place, 0, 1_000_000) },
+                "shadow_least" => options with { ShadowLeast = OptionReader.Whole(field, place, 0, 1_000_000) },
+                "canary_hours" => options with { CanaryFor = TimeSpan.FromHours(OptionReader.Number(field, place, 0, 24 * 365)) },
                 "shadow_hours" => options with { ShadowFor = TimeSpan.FromHours(OptionReader.Number(field, place, 0, 24 * 365)) },
-                "canary_share" => options with { CanaryShare = OptionReader.Number(field, place, 0.001, 0.5) },
+                "canary_share" => options with { CanaryShare = OptionReader.Number(field, place, 0.001, 0.9) },
                 "canary_requests" => options with { CanaryRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
                 "watch_requests" => options with { WatchRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
                 "keep_adapters" => options with { KeepAdapters = OptionReader.Whole(field, place, 2, 1_000_000) },
@@ -102,7 +114,7 @@ public sealed record CycleOptions
 
     /// <summary>Throws <see cref="PolicyOptionException"/> for what cannot be used.</summary>
     /// <param name="path">How messages call the options.</param>
-    public void Validate(string path = "cycle")
+    public void Validate(string path = "update")
     {
         Check(Schedule is not "", "schedule", "it is empty");
         Check(LabelCount >= 0, "label_count", "it must be 0 or more");
@@ -113,8 +125,11 @@ public sealed record CycleOptions
         Check(Rank is null or (>= 1 and <= 1024), "rank", "it must be from 1 to 1024");
         Check(Anchor is null or (>= 0 and <= 1000), "anchor", "it must be from 0 to 1000");
         Check(ShadowRequests >= 0, "shadow_requests", "it must be 0 or more");
+        Check(GateLabels >= 0, "gate_labels", "it must be 0 or more");
+        Check(ShadowLeast >= 0, "shadow_least", "it must be 0 or more");
+        Check(CanaryFor >= TimeSpan.Zero && CanaryFor <= TimeSpan.FromDays(365), "canary_hours", "it must be from 0 to 8760");
         Check(ShadowFor >= TimeSpan.Zero && ShadowFor <= TimeSpan.FromDays(365), "shadow_hours", "it must be from 0 to 8760");
-        Check(CanaryShare is >= 0.001 and <= 0.5, "canary_share", "it must be from 0.001 to 0.5");
+        Check(CanaryShare is >= 0.001 and <= 0.9, "canary_share", "it must be from 0.001 to 0.9");
         Check(CanaryRequests >= 0, "canary_requests", "it must be 0 or more");
         Check(WatchRequests >= 0, "watch_requests", "it must be 0 or more");
         Check(KeepAdapters >= 2, "keep_adapters", "it must be 2 or more: the champion and the one to go back to");

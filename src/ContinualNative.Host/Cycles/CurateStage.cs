@@ -15,16 +15,16 @@ internal static class CurateStage
     /// </summary>
     /// <param name="store">The store; everything queued should be flushed.</param>
     /// <param name="options">The policy.</param>
+    /// <param name="same">Whether two answers say the same; null: up to case and white space.</param>
     /// <param name="since">The position up to which the cycle before had curated: what came after it is fresh.</param>
     /// <param name="upTo">The position to stop at.</param>
     /// <param name="now">The clock, for ages.</param>
-    public static CuratedSet Curate(TrafficStore store, CurationOptions options, long since, long upTo, DateTimeOffset now)
+    public static CuratedSet Curate(TrafficStore store, CurationOptions options, AnswerComparer? same, long since, long upTo, DateTimeOffset now)
     {
         IReadOnlyList<SignalKey> keys = store.SignalKeys(0, upTo, MostKeys);
         IReadOnlyList<SignalKey> own = store.OwnKeys(0, since, options.MinimumOwnPCorrect, MostKeys);
-        SignalPlan plan = SignalPlan.Make(keys, own, since, upTo, options);
-        IReadOnlyList<SignalRequest> requests = store.SignalRequests(plan.RequestIds);
-        return Curator.Curate(plan, requests, options, now);
+        SignalPlan plan = SignalPlan.Make(keys.Concat(own), since, upTo, options);
+        return new Curator(options, same).Curate(plan, store.SignalRequests([.. plan.All]), now);
     }
 
     /// <summary>The position up to which the last cycle whose adapter was promoted had curated; 0 without one. What a refused one was to learn is still to be learned.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ContinualNative.Core;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
@@ -7,7 +8,6 @@ using ContinualNative.Core.Evaluation;
 using ContinualNative.Engine;
 using ContinualNative.Host.Training;
 using ContinualNative.Interop.Trainer;
-using ContinualNative.Storage;
 using ContinualNative.Training;
 
 namespace ContinualNative.Host.Cycles;
@@ -71,7 +71,7 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
     {
         await context.Store.FlushAsync(cancellationToken);
         long upTo = context.Store.LastSequence();
-        CuratedSet set = await Task.Run(() => CurateStage.Curate(context.Store, context.Curation, CurateStage.Since(context.Store, _cycle.Id), upTo, _cycle.StartedAt), cancellationToken);
+        CuratedSet set = await Task.Run(() => CurateStage.Curate(context.Store, context.Curation, Same, CurateStage.Since(context.Store, _cycle.Id), upTo, _cycle.StartedAt), cancellationToken);
         int fresh = set.Train.Count(static t => !t.Example.Replay);
         if (fresh < context.Options.MinimumExamples)
         {
@@ -176,7 +176,9 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
     }
 
     private async Task<CuratedSet> SetAsync(CancellationToken cancellationToken) =>
-        _set ??= await Task.Run(() => CurateStage.Curate(context.Store, context.Curation, CurateStage.Since(context.Store, _cycle.Id), _cycle.Sequence, _cycle.StartedAt), cancellationToken);
+        _set ??= await Task.Run(() => CurateStage.Curate(context.Store, context.Curation, Same, CurateStage.Since(context.Store, _cycle.Id), _cycle.Sequence, _cycle.StartedAt), cancellationToken);
+
+    private bool Same(string task, string a, string b) => a == b || new CycleEvaluator(context.Hub, context.Model).Score(task, a, b).Right;
 
     // Warm from the champion, but from the bare model every so many cycles: what was learned wrongly once does not stay for ever.
     private AdapterRecord? ParentOf()

@@ -90,6 +90,15 @@ internal sealed partial class CycleService : BackgroundService
     /// <summary>The shelf of adapters. Throws <see cref="EngineException"/> (InvalidRequest) where there is no store.</summary>
     public async Task<AdapterShelf> ShelfAsync(CancellationToken cancellationToken) => (await PartsAsync(cancellationToken)).Context.Shelf;
 
+    public override void Dispose()
+    {
+        if (_parts.Task.IsCompletedSuccessfully)
+        {
+            _parts.Task.Result.Promoter.Dispose();
+        }
+        base.Dispose();
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         if (_hub.Store is not { } store)

@@ -1,4 +1,3 @@
-using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Cycles.Drift;
 using ContinualNative.Core.Routing;
@@ -10,15 +9,18 @@ namespace ContinualNative.Host.Cycles;
 /// <summary>What begins a cycle by itself: the schedule, enough new labels, drift, a new teacher. Not thread-safe but for what the hub calls.</summary>
 internal sealed class CycleTriggers : IDisposable
 {
+    private const int MostCounted = 100_000;
+
     private static readonly TimeSpan CountEvery = TimeSpan.FromSeconds(10);
 
     private readonly CycleContext _context;
     private readonly CronExpression? _schedule;
     private readonly Lock _gate = new();
-    private readonly PageHinkley _confidence = new(new PageHinkleyOptions());
-    private readonly EmbeddingDrift _embeddings = new(new EmbeddingDriftOptions());
+    private readonly PageHinkley _confidence = new();
+    private readonly EmbeddingDrift _embeddings = new(PromptEmbedder.Dimensions);
     private DateTimeOffset? _next;
     private long _counted;
+    private long _labelsSince;
     private string? _drift;
     private string? _teacher;
 
@@ -27,6 +29,7 @@ internal sealed class CycleTriggers : IDisposable
         _context = context;
         _schedule = context.Options.Schedule is { } cron ? Parse(cron) : null;
         _next = _schedule?.GetNextOccurrence(context.Now.UtcDateTime);
+        _labelsSince = context.Store.Cycles(1) is [{ } last] ? last.Sequence : 0;
         if (context.Options.OnDrift)
         {
             context.Hub.Judged += Judged;
@@ -75,14 +78,15 @@ internal sealed class CycleTriggers : IDisposable
         return _context.Options.LabelCount > 0 ? Labels() : null;
     }
 
-    /// <summary>A cycle has ended: what called for one until now is answered by it.</summary>
+    /// <summary>A cycle has ended, however: what called for one until now is answered by it. Throws <see cref="StoreException"/>.</summary>
     public void CycleEnded()
     {
+        _labelsSince = _context.Store.LastSequence();
         lock (_gate)
         {
             (_drift, _teacher) = (null, null);
-            _confidence.Restart();
-            _embeddings.Restart();
+            _confidence.Reset();
+            _embeddings.Reset();
         }
     }
 
@@ -99,8 +103,8 @@ internal sealed class CycleTriggers : IDisposable
             return null;
         }
         _counted = System.Diagnostics.Stopwatch.GetTimestamp();
-        IReadOnlyList<SignalKey> fresh = _context.Store.SignalKeys(CurateStage.Since(_context.Store, long.MaxValue), long.MaxValue, _context.Options.LabelCount + 1);
-        return fresh.Count(static k => k.Labelled) >= _context.Options.LabelCount ? (CycleTrigger.Labels, $"{_context.Options.LabelCount} new labels") : null;
+        int fresh = _context.Store.SignalKeys(_labelsSince, long.MaxValue, MostCounted).Count(static k => k.Labelled);
+        return fresh >= _context.Options.LabelCount ? (CycleTrigger.Labels, $"{fresh} new labels") : null;
     }
 
     private void Judged(RoutingFeatures features, ReadOnlyMemory<float> embedding)
@@ -109,11 +113,13 @@ internal sealed class CycleTriggers : IDisposable
         {
             if (_confidence.Add(features.MeanLogProb))
             {
-                _drift ??= _confidence.Reason;
+                _drift ??= "the model has become less sure of its answers";
+                _confidence.Reset();
             }
             if (!embedding.IsEmpty && _embeddings.Add(embedding.Span))
             {
-                _drift ??= _embeddings.Reason;
+                _drift ??= string.Create(System.Globalization.CultureInfo.InvariantCulture, $"the prompts have changed: distance {_embeddings.Distance:0.000}, threshold {_embeddings.Threshold:0.000}");
+                _embeddings.Reset();
             }
         }
     }

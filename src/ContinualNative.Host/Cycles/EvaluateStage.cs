@@ -12,8 +12,8 @@ internal sealed class GateEvidence
     /// <summary>Pairs of fresh requests, in the order of the sample.</summary>
     public IReadOnlyList<PairedAnswer> Fresh => _fresh;
 
-    /// <summary>Pairs of golden requests.</summary>
-    public IReadOnlyList<PairedAnswer> Golden { get; set; } = [];
+    /// <summary>Pairs of golden requests, by task.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<PairedAnswer>> Golden { get; set; } = new Dictionary<string, IReadOnlyList<PairedAnswer>>();
 
     /// <summary>Pairs of held-out old requests.</summary>
     public IReadOnlyList<PairedAnswer> Old { get; set; } = [];
@@ -36,9 +36,13 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
     public async Task<(GateVerdict Verdict, GateEvidence Evidence)> RunAsync(CuratedSet set, CancellationToken cancellationToken)
     {
         GateEvidence evidence = new() { Sample = NewSample() };
-        evidence.Golden = await CompareAsync(set.Golden, "golden requests", cancellationToken);
-        evidence.Old = await CompareAsync(set.OldHoldout, "old requests", cancellationToken);
-        return (await AddFreshAsync(evidence, set.Previous, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken), evidence);
+        IReadOnlyList<PairedAnswer> golden = await CompareAsync(set.Golden, "golden requests", cancellationToken);
+        Dictionary<string, string> tasks = set.Golden.ToDictionary(static g => g.RequestId, static g => g.Task, StringComparer.Ordinal);
+        evidence.Golden = golden.GroupBy(p => tasks[p.RequestId]).ToDictionary(static g => g.Key, static g => (IReadOnlyList<PairedAnswer>)[.. g], StringComparer.Ordinal);
+        // Those whose truth is known because the champion's answer was judged say nothing of which of the two is better.
+        evidence.Old = await CompareAsync([.. set.OldHoldout.Where(static o => o.Basis != EvaluationBasis.Judged)], "old requests", cancellationToken);
+        long since = CurateStage.Since(context.Store, cycle.Id);
+        return (await AddFreshAsync(evidence, since, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken), evidence);
     }
 
     /// <summary>Adds fresh requests of a window to the evidence, until it decides or they run out.</summary>

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Storage;
@@ -41,7 +43,7 @@ internal sealed class GateSample
     [
         .. _store.WindowKeys(after, upTo, 100_000)
             .Where(k => !_seen.Contains(k.RequestId) && (k.Audited || (_ask is not null && Holdout.IsHoldout(k.RequestId, _options.HoldoutShare))))
-            .OrderBy(static k => StableOrder.Of("gate", k.RequestId))
+            .OrderBy(static k => Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes("gate\n" + k.RequestId))), StringComparer.Ordinal)
             .Take(most),
     ];
 
@@ -69,6 +71,12 @@ internal sealed class GateSample
             usable.Add(key.RequestId);
         }
         await _store.FlushAsync(cancellationToken);
-        return [.. _store.SignalRequests(usable).Select(r => EvaluationRequest.From(r)).OfType<EvaluationRequest>()];
+        return
+        [
+            .. _store.SignalRequests(usable)
+                .Where(static r => r.Labels.Any(static l => l.Answer is not null))
+                .Select(static r => new EvaluationRequest(
+                    r.Key.RequestId, Slices.Of(r.Key.Task, r.Key.At), r.Key.Task, r.Prompt, EvaluationTruth.Of(r)!, EvaluationSuite.Fresh, r.Audited ? EvaluationBasis.Audit : EvaluationBasis.Chosen)),
+        ];
     }
 }

@@ -9,7 +9,7 @@ using ContinualNative.Storage;
 namespace ContinualNative.Host.Cycles;
 
 /// <summary>Changes the champion: first in the store, in one transaction with the evidence, then in the engine. A restart finds what the store says.</summary>
-internal sealed partial class Promoter(SignalHub hub, ServedModel model, AdapterShelf shelf, TrafficStore store, ILogger logger)
+internal sealed partial class Promoter(SignalHub hub, ServedModel model, AdapterShelf shelf, TrafficStore store, ILogger logger) : IDisposable
 {
     // One change at a time: the champion of the store and that of the engine must not part.
     private readonly SemaphoreSlim _gate = new(1, 1);
@@ -122,6 +122,8 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
         }
         return stack.Count > 1 && stack[^1] == champion ? stack[^2] : null;
     }
+
+    public void Dispose() => _gate.Dispose();
 
     /// <summary>Evidence of a promotion that nobody asked a gate about.</summary>
     public static string ByHand(string by, long sequence) => JsonSerializer.Serialize(new { by, sequence }, CycleJson.Options);

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
@@ -37,27 +36,28 @@ internal sealed class ShadowStage(CycleContext context, CycleRecord cycle, Evalu
 {
     private const int MostAtOnce = 8;
 
-    /// <summary>Runs until the gate decides, or <see cref="CycleOptions.ShadowFor"/> or <see cref="GateOptions.MostFresh"/> is over.</summary>
+    /// <summary>Runs until the gate decides, or the stage's time or fresh requests are used up.</summary>
     public async Task<(GateVerdict Verdict, ShadowResult Result)> RunAsync(GateEvidence evidence, CancellationToken cancellationToken)
     {
         Replayer replayer = new(context.Hub, context.Model);
         ShadowResult result = new() { Sequence = cycle.Sequence };
         GateVerdict verdict = evaluate.Judge(evidence);
+        int most = Math.Min(context.Options.Gate.MostFresh, evidence.Fresh.Count + context.Options.ShadowRequests);
         while (true)
         {
             await context.Store.FlushAsync(cancellationToken);
             long last = context.Store.LastSequence();
             if (last > cycle.Sequence)
             {
-                verdict = await evaluate.AddFreshAsync(evidence, cycle.Sequence, last, context.Options.Gate.MostFresh, cancellationToken);
+                verdict = await evaluate.AddFreshAsync(evidence, cycle.Sequence, last, most, cancellationToken);
                 await CompareAsync(replayer, result, last, cancellationToken);
             }
             result.Fresh = evidence.Fresh.Count;
-            if (verdict.Decision == GateDecision.Reject || (verdict.Decision == GateDecision.Pass && result.Compared >= context.Options.ShadowRequests))
+            if (verdict.Decision == GateDecision.Reject || (verdict.Decision == GateDecision.Pass && result.Compared >= context.Options.ShadowLeast))
             {
                 return (verdict, result);
             }
-            if (context.Now - cycle.ChangedAt >= context.Options.ShadowFor || evidence.Fresh.Count >= context.Options.Gate.MostFresh)
+            if (context.Now - cycle.ChangedAt >= context.Options.ShadowFor || (verdict.Decision == GateDecision.Undecided && evidence.Fresh.Count >= most))
             {
                 // A gain that is shown needs no more traffic than there is; one that is not shown by now is none.
                 return (verdict, result);
@@ -69,7 +69,7 @@ internal sealed class ShadowStage(CycleContext context, CycleRecord cycle, Evalu
 
     private async Task CompareAsync(Replayer replayer, ShadowResult result, long last, CancellationToken cancellationToken)
     {
-        if (result.Compared >= context.Options.ShadowRequests)
+        if (result.Compared >= Math.Max(context.Options.ShadowLeast, context.Options.ShadowRequests))
         {
             result.Sequence = last;
             return;
@@ -85,7 +85,7 @@ internal sealed class ShadowStage(CycleContext context, CycleRecord cycle, Evalu
             {
                 result.Compared++;
                 result.Invalid += answer.Valid ? 0 : 1;
-                result.Agreed += Agreement.Score(AgreementMeasure.Normalized, answer.Answer, sent, static _ => []) >= 1 ? 1 : 0;
+                result.Agreed += Agreement.Score(AgreementMeasure.Normalized, answer.Answer, sent) >= 1 ? 1 : 0;
             }
         }
         result.Sequence = keys.Count > 0 ? keys[^1].Sequence : last;

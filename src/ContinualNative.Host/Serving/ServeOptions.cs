@@ -101,11 +101,8 @@ internal sealed record ServeOptions
     /// <summary>When update cycles begin, as a cron expression in UTC; null: as the policy file says.</summary>
     public string? Schedule { get; init; }
 
-    /// <summary>New labels that begin one; 0: as the policy file says.</summary>
-    public int UpdateLabels { get; init; }
-
-    /// <summary>Whether drift begins one.</summary>
-    public bool UpdateOnDrift { get; init; }
+    /// <summary>New labels that begin one, 0: their number begins none; null: as the policy file says.</summary>
+    public int? UpdateLabels { get; init; }
 
     /// <summary>What an hour of this machine costs in US dollars.</summary>
     public decimal MachinePrice { get; init; }
@@ -148,7 +145,7 @@ internal sealed record ServeOptions
         PrefixCacheMemory = PrefixCacheMemory,
         RequestTimeout = Timeout,
         // Threads that spin while they wait would take the processor from the trainer beside them.
-        ThreadPoll = CanUpdate ? 0 : new EngineOptions().ThreadPoll,
+        ThreadPoll = CanUpdate ? 0 : EngineOptions.DefaultThreadPoll,
     };
 
     /// <summary>Whether update cycles can run: there are texts to learn from, and the trainer can reach the weights.</summary>
@@ -198,7 +195,7 @@ internal sealed record ServeOptions
         Share("audit", Audit);
         Share("holdout", Holdout);
         Between("hold-back", HoldBack, 1, 4096);
-        Between("update-labels", UpdateLabels, 0, 10_000_000);
+        Between("update-labels", UpdateLabels ?? 0, 0, 10_000_000);
         if (Schedule is { } cron)
         {
             try
@@ -210,9 +207,9 @@ internal sealed record ServeOptions
                 throw new SettingException("schedule", $"'{cron}' is no cron expression ({e.Message}); '0 3 * * *' is every night at three (UTC)");
             }
         }
-        if (!CanUpdate && (Schedule is not null || UpdateLabels > 0 || UpdateOnDrift))
+        if (!CanUpdate && (Schedule is not null || UpdateLabels > 0))
         {
-            throw new SettingException(Schedule is not null ? "schedule" : UpdateLabels > 0 ? "update-labels" : "update-on-drift",
+            throw new SettingException(Schedule is not null ? "schedule" : "update-labels",
                 GpuLayers != 0 ? "updates train on the processor, and layers are on the GPU ('gpu-layers')" : "updates learn from recorded texts, and 'record' is not 'full'");
         }
         Between("keep-days", KeepDays, 0, 36_500);

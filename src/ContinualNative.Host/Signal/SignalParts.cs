@@ -122,7 +122,7 @@ internal sealed record SignalParts
         string? schedule = options.Schedule ?? policy.Schedule;
         try
         {
-            _ = schedule is null ? null : Cycles.CycleTriggers.Parse(schedule);
+            _ = schedule is null ? null : Host.Cycles.CycleTriggers.Parse(schedule);
         }
         catch (FormatException e)
         {
@@ -131,8 +131,7 @@ internal sealed record SignalParts
         return policy with
         {
             Schedule = schedule,
-            LabelCount = options.UpdateLabels > 0 ? options.UpdateLabels : policy.LabelCount,
-            OnDrift = options.UpdateOnDrift || policy.OnDrift,
+            LabelCount = options.UpdateLabels ?? policy.LabelCount,
         };
     }
 
