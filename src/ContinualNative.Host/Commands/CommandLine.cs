@@ -7,6 +7,7 @@ internal static class CommandLine
 {
     private static readonly Func<Command>[] Commands =
     [
+        DemoCommand.Create,
         ServeCommand.Create,
         ChatCommand.Create,
         TrainCommand.Create,

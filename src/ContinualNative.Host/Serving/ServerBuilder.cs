@@ -19,7 +19,9 @@ internal static partial class ServerBuilder
     /// <see cref="SettingException"/> for settings that show only here to be wrong, and <see cref="Storage.StoreException"/> for a store that can't be opened.</summary>
     /// <param name="options">Validated options.</param>
     /// <param name="ownsProcess">Whether signals of this process stop the server, and its log goes to standard error.</param>
-    public static WebApplication Build(ServeOptions options, bool ownsProcess)
+    /// <param name="time">The clock of everything that is stored; null: the system's.</param>
+    /// <param name="logging">Where the log goes when the process is not the server's own; null: nowhere.</param>
+    public static WebApplication Build(ServeOptions options, bool ownsProcess, TimeProvider? time = null, Action<ILoggingBuilder>? logging = null)
     {
         // Decision: an empty builder. The usual one also reads appsettings.json and ASPNETCORE_*, ways to change the server that no help text names.
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "continual", EnvironmentName = Environments.Production });
@@ -43,6 +45,7 @@ internal static partial class ServerBuilder
             // The commands tell of a failed start themselves, in one line.
             builder.Logging.AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
         }
+        logging?.Invoke(builder.Logging);
         builder.Services.AddRoutingCore();
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout + TimeSpan.FromSeconds(10));
         builder.Services.AddSingleton(options);
@@ -50,7 +53,7 @@ internal static partial class ServerBuilder
         builder.Services.AddSingleton<ServerState>();
         builder.Services.AddSingleton<ServerMetrics>();
         builder.Services.AddSingleton<KeyGate>();
-        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(time ?? TimeProvider.System);
         builder.Services.AddSingleton(static services => SignalParts.Build(
             services.GetRequiredService<ServeOptions>(), services.GetRequiredService<ILoggerFactory>(), services.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<SignalHub>();

@@ -4,17 +4,27 @@ using ContinualNative.Core.Evaluation;
 
 namespace ContinualNative.Host.Frontier.Simulation;
 
-/// <summary>What the simulated frontier may know: answers by the user's last message, and what wrong answers look like.</summary>
+/// <summary>What the simulated frontier may know: answers by the user's last message, and what wrong answers look like. Thread-safe: the world may change while it answers.</summary>
 internal sealed class SimulatedKnowledge
 {
     /// <summary>What comes before the only answers allowed, separated by <c>|</c>, in a line of a message.</summary>
     public const string ChoicesMark = "Answer with exactly one of:";
 
+    private readonly Lock _gate = new();
     private readonly Dictionary<string, Entry> _entries = new(StringComparer.Ordinal);
     private readonly List<string> _answers = [];
 
     /// <summary>Prompts known.</summary>
-    public int Count => _entries.Count;
+    public int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _entries.Count;
+            }
+        }
+    }
 
     /// <summary>
     /// Reads JSONL: lines <c>{"prompt","answer","wrong":[…]}</c>, or examples as <see cref="ExampleReader"/> reads them, whose target is the answer to the
@@ -46,12 +56,23 @@ internal sealed class SimulatedKnowledge
     /// <summary>Adds an answer; a later one to the same prompt takes its place.</summary>
     public void Add(string prompt, string answer, IReadOnlyList<string> wrong)
     {
-        _entries[Normalize(prompt)] = new Entry(answer, wrong);
-        _answers.Add(answer);
+        string key = Normalize(prompt);
+        lock (_gate)
+        {
+            _entries[key] = new Entry(answer, wrong);
+            _answers.Add(answer);
+        }
     }
 
     /// <summary>The right answer to a prompt; null when it is not known.</summary>
-    public string? RightAnswer(string prompt) => _entries.TryGetValue(Normalize(prompt), out Entry? entry) ? entry.Answer : null;
+    public string? RightAnswer(string prompt)
+    {
+        string key = Normalize(prompt);
+        lock (_gate)
+        {
+            return _entries.TryGetValue(key, out Entry? entry) ? entry.Answer : null;
+        }
+    }
 
     /// <summary>A plausible wrong answer to a known prompt: one of its own, else one of <paramref name="choices"/>, else another prompt's.</summary>
     /// <param name="prompt">A prompt that is known.</param>
@@ -59,7 +80,15 @@ internal sealed class SimulatedKnowledge
     /// <param name="number">Chooses among them.</param>
     public string WrongAnswer(string prompt, IReadOnlyList<string> choices, ulong number)
     {
-        Entry entry = _entries[Normalize(prompt)];
+        string key = Normalize(prompt);
+        lock (_gate)
+        {
+            return WrongAnswer(_entries[key], choices, number);
+        }
+    }
+
+    private string WrongAnswer(Entry entry, IReadOnlyList<string> choices, ulong number)
+    {
         IReadOnlyList<string> own = entry.Wrong.Count == 0 ? choices : entry.Wrong;
         List<string> others = [.. own.Where(a => Normalize(a) != Normalize(entry.Answer))];
         if (others.Count > 0)

@@ -1,0 +1,313 @@
+using System.Diagnostics;
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using ContinualNative.Core.Adapters;
+using ContinualNative.Core.Curation;
+using ContinualNative.Core.Cycles;
+using ContinualNative.Core.Economics;
+using ContinualNative.Core.Teaching;
+using ContinualNative.Core.Traffic;
+using ContinualNative.Host.Cycles;
+using ContinualNative.Host.Demo.World;
+using ContinualNative.Host.Frontier.Simulation;
+using ContinualNative.Host.Signal;
+using ContinualNative.Storage;
+
+namespace ContinualNative.Host.Demo;
+
+/// <summary>
+/// Weeks of a support desk on the real server: customers ask over HTTP, some report what became of the answers, the frontier gets new releases, and each week ends with
+/// an update cycle, whose candidate is then tried on the next week's live requests. The frozen snapshot and the frontier answer the same requests beside it.
+/// </summary>
+internal sealed class DemoRun
+{
+    private const int Parallel = 8;
+    private const int GoldenRequests = 160;
+    private const int GoldenMarked = 120;
+
+    private readonly DemoOptions _options;
+    private readonly SupportWorld _world;
+    private readonly IReadOnlyList<SimulatedRelease> _releases;
+    private readonly Action<DemoWeek> _week;
+    private readonly Action<string, double?> _now;
+    private readonly List<(string Kind, string Text)> _events = [];
+    private DemoServer _server = null!;
+    private long _promotion;
+    private long _cycle;
+
+    /// <summary>Prepares a run.</summary>
+    /// <param name="options">What to run.</param>
+    /// <param name="week">Told of each week as it ends.</param>
+    /// <param name="now">Told what is being done, and how much of it is done.</param>
+    public DemoRun(DemoOptions options, Action<DemoWeek> week, Action<string, double?> now)
+    {
+        _options = options;
+        _world = new SupportWorld(options.Seed);
+        _releases = ReleasesOf(options.Weeks);
+        _week = week;
+        _now = now;
+    }
+
+    /// <summary>Runs it.</summary>
+    public async Task<DemoResult> RunAsync(CancellationToken cancellationToken)
+    {
+        long begun = Stopwatch.GetTimestamp();
+        _now("starting the server and the simulated frontier", null);
+        await using DemoServer server = await DemoServer.StartAsync(_options, _releases, cancellationToken);
+        _server = server;
+        DeskRequest[] golden = [.. _world.Week(0, GoldenRequests, draw: 1).Requests.Where(r => _world.TruthAt(r, _options.Weeks - 1) == r.Answer)];
+        Tally before = await AskAllAsync(golden, ModelAddress.Base, cancellationToken);
+        List<DemoWeek> weeks = [];
+        for (int week = 0; week < _options.Weeks; week++)
+        {
+            DemoWeek done = await WeekAsync(week, cancellationToken);
+            weeks.Add(done);
+            _week(done);
+        }
+        _now("asking the last champion the first weeks' golden questions", null);
+        Tally after = await AskAllAsync(golden, server.Model.Engine.Adapters.Champion ?? ModelAddress.Base, cancellationToken);
+        return new DemoResult { Options = _options, Weeks = weeks, GoldenBefore = before, GoldenAfter = after, Took = Stopwatch.GetElapsedTime(begun) };
+    }
+
+    // The bar rises twice: after a third of the weeks, and after two.
+    private static IReadOnlyList<SimulatedRelease> ReleasesOf(int weeks) =>
+    [
+        new SimulatedRelease { Name = "frontier-1", Quality = 0.93, Prices = DemoServer.Prices },
+        new SimulatedRelease { Name = "frontier-2", Quality = 0.955, Prices = DemoServer.Prices, After = long.MaxValue - 1 },
+        new SimulatedRelease { Name = "frontier-3", Quality = 0.975, Prices = DemoServer.Prices, After = long.MaxValue },
+    ];
+
+    private SimulatedRelease ReleaseOf(int week) => _releases[Math.Min(_releases.Count - 1, week * _releases.Count / _options.Weeks)];
+
+    private async Task<DemoWeek> WeekAsync(int week, CancellationToken cancellationToken)
+    {
+        long begun = Stopwatch.GetTimestamp();
+        _server.Clock.Turn(week, 0);
+        SimulatedRelease release = ReleaseOf(week);
+        if (week > 0 && release != ReleaseOf(week - 1))
+        {
+            _events.Add(("release", $"the frontier releases {release.Name}"));
+        }
+        _server.Frontier.Choose(release.Name);
+        _events.AddRange(_world.Changes.Where(c => c.Week == week).Select(static c => ("drift", c.Text)));
+        IReadOnlyList<DeskRequest> requests = _world.Week(week, _options.Requests).Requests;
+        foreach (DeskRequest request in requests)
+        {
+            _server.Knowledge.Add(request.Message, request.Answer, request.WrongAnswers);
+        }
+        Asked[] asked = new Asked[requests.Count];
+        int done = 0;
+        await System.Threading.Tasks.Parallel.ForAsync(0, requests.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
+        {
+            _server.Clock.Turn(week, 0.9 * i / requests.Count);
+            asked[i] = await AskAsync(requests[i], week, release, cancel);
+            _now($"week {week + 1}: customers ask", (double)Interlocked.Increment(ref done) / requests.Count);
+        });
+        await SettleAsync(cancellationToken);
+        double serving = Stopwatch.GetElapsedTime(begun).TotalSeconds;
+        if (week <= 1)
+        {
+            await MarkGoldenAsync(asked, cancellationToken);
+        }
+        _server.Clock.Turn(week, 0.95);
+        begun = Stopwatch.GetTimestamp();
+        await UpdateAsync(week, cancellationToken);
+        NotePromotions();
+        DemoWeek result = Sum(week, asked, release.Name, serving, Stopwatch.GetElapsedTime(begun).TotalSeconds);
+        _events.Clear();
+        return result;
+    }
+
+    private async Task<Asked> AskAsync(DeskRequest request, int week, SimulatedRelease release, CancellationToken cancellationToken)
+    {
+        bool partner = IsPartner(request);
+        HttpClient client = _server.Clients[partner ? DemoServer.Partner : DemoServer.Shop];
+        string body = BodyOf(request);
+        using StringContent content = new(body, Encoding.UTF8, "application/json");
+        using HttpResponseMessage response = await client.PostAsync("/v1/chat/completions", content, cancellationToken);
+        response.EnsureSuccessStatusCode();
+        using JsonDocument json = JsonDocument.Parse(await response.Content.ReadAsStringAsync(cancellationToken));
+        string answer = json.RootElement.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString() ?? "";
+        string id = response.Headers.GetValues("x-continual-request-id").Single();
+        bool up = response.Headers.GetValues("x-continual-route").Single() == "frontier";
+        bool right = Same(answer, request.Answer);
+        await ReportAsync(client, request, week, id, right, partner, cancellationToken);
+        Replay? frozen = await new Replayer(_server.Signal, _server.Model).AskAsync(body, ModelAddress.Base, early: false, seed: 1, cancellationToken);
+        using JsonDocument parsed = JsonDocument.Parse(body);
+        SimulatedAnswer frontier = _server.Frontier.Answer(SimulatedChat.Parse(parsed.RootElement), release, request.Number, empty: false);
+        return new Asked(request, id, up, right, frozen is not null && Same(frozen.Answer, request.Answer), Same(string.Concat(frontier.Pieces), request.Answer),
+            DemoServer.Prices.Of(frontier.PromptTokens, frontier.CachedTokens, frontier.CompletionTokens));
+    }
+
+    private static string BodyOf(DeskRequest request) => JsonSerializer.Serialize(new
+    {
+        messages = new[] { new { role = "system", content = request.SystemPrompt }, new { role = "user", content = request.Message } },
+        temperature = 0,
+        max_tokens = 48,
+        user = request.Customer,
+        metadata = new { task = request.Task == DeskTask.Triage ? "triage" : "policy" },
+    });
+
+    // One customer in four comes through the partner.
+    private static bool IsPartner(DeskRequest request) => request.Customer[^1] is '0' or '4' or '8';
+
+    private static bool Same(string answer, string truth) => Agreement.Score(AgreementMeasure.Normalized, answer, truth) >= 1;
+
+    // Customers report on a part of their requests, and now and then say what would have been right. In the poisoned week the partner's system reports
+    // on everything, and every report is a false correction.
+    private async Task ReportAsync(HttpClient client, DeskRequest request, int week, string id, bool right, bool partner, CancellationToken cancellationToken)
+    {
+        if (_options.Without.HasFlag(DemoAblation.NoOutcomes))
+        {
+            return;
+        }
+        double draw = SeededHash.Share(_options.Seed, "report", $"{request.Number}");
+        object? report = partner && week == _options.PoisonedWeek
+            ? new { request_id = id, outcome = "corrected", correction = request.WrongAnswers[0], source = "partner" }
+            : draw >= _options.FeedbackShare ? null
+            : right ? new { request_id = id, outcome = "accepted", source = "customer" }
+            : draw < _options.FeedbackShare / 2 ? new { request_id = id, outcome = "corrected", correction = request.Answer, source = "customer" }
+            : new { request_id = id, outcome = "rejected", source = "customer" };
+        if (report is not null)
+        {
+            using HttpResponseMessage response = await client.PostAsJsonAsync("/v1/feedback", report, cancellationToken);
+            response.EnsureSuccessStatusCode();
+        }
+    }
+
+    // Until what customers asked is stored and the teacher has answered what it is to answer.
+    private async Task SettleAsync(CancellationToken cancellationToken)
+    {
+        TrafficStore store = _server.Signal.Store!;
+        for (int tries = 0; tries < 100; tries++)
+        {
+            await Task.WhenAll(_server.Signal.Pending.Values).WaitAsync(cancellationToken);
+            await store.FlushAsync(cancellationToken);
+            if (!store.Unlabelled(0, 10_000).Any(static u => u.Audited))
+            {
+                return;
+            }
+            _server.Signal.AuditWaits();
+            await Task.Delay(50, cancellationToken);
+        }
+    }
+
+    // What the first weeks asked and a teacher answered: later adapters must not forget it.
+    private async Task MarkGoldenAsync(Asked[] asked, CancellationToken cancellationToken)
+    {
+        TrafficStore store = _server.Signal.Store!;
+        int marked = store.Tasks().Sum(t => store.Golden(t).Count);
+        foreach (SignalRequest request in store.SignalRequests([.. asked.Select(static a => a.Id)]))
+        {
+            if (marked < GoldenMarked && request.Labels.Count > 0 && Holdout.IsHoldout(request.Key.RequestId, 0.5) && await store.SetGoldenAsync(request.Key.RequestId, true, cancellationToken))
+            {
+                marked++;
+            }
+        }
+    }
+
+    // Begins the week's cycle and waits until it has to be tried on live requests, or has ended.
+    private async Task UpdateAsync(int week, CancellationToken cancellationToken)
+    {
+        if (week == _options.Weeks - 1)
+        {
+            return;
+        }
+        CycleRecord? last = _server.Signal.Store!.ActiveCycle();
+        if (last is not null)
+        {
+            // Last week's candidate could not show its gain in a week: what it was taught goes into the new one.
+            _server.Cycles.Cancel(last.Id);
+            last = await WaitAsync(last.Id, static c => !c.IsActive, cancellationToken);
+        }
+        CycleRecord cycle = await _server.Cycles.BeginAsync(CycleTrigger.Manual, $"week {week + 1}", cancellationToken);
+        await WaitAsync(cycle.Id, static c => c.State >= CycleState.Shadow, cancellationToken);
+    }
+
+    private async Task<CycleRecord> WaitAsync(long id, Func<CycleRecord, bool> until, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            if (_server.Signal.Store!.Cycle(id) is { } cycle && until(cycle))
+            {
+                return cycle;
+            }
+            if (_server.Cycles.Progress is { } progress)
+            {
+                _now($"update {progress.Cycle}: {CycleText.Name(progress.State)}, {progress.Activity}", progress.Share);
+            }
+            await Task.Delay(20, cancellationToken);
+        }
+    }
+
+    private void NotePromotions()
+    {
+        TrafficStore store = _server.Signal.Store!;
+        foreach (PromotionRecord promotion in store.Promotions(50).Where(p => p.Number > _promotion).Reverse())
+        {
+            _promotion = promotion.Number;
+            bool rollback = promotion.Reason is PromotionReason.Rollback or PromotionReason.ManualRollback;
+            _events.Add(rollback ? ("rollback", $"{promotion.Previous} is taken back for {promotion.Adapter}") : ("promotion", $"{promotion.Adapter} becomes champion"));
+        }
+        foreach (CycleRecord cycle in store.Cycles(50).Where(c => c.Id > _cycle && !c.IsActive).Reverse())
+        {
+            _cycle = cycle.Id;
+            if (cycle.State is CycleState.Rejected or CycleState.Failed)
+            {
+                _events.Add(("rejection", $"{cycle.Candidate}: {cycle.Outcome}"));
+            }
+        }
+    }
+
+    private async Task<Tally> AskAllAsync(DeskRequest[] requests, string adapter, CancellationToken cancellationToken)
+    {
+        int right = 0;
+        await System.Threading.Tasks.Parallel.ForEachAsync(requests, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancellationToken }, async (request, cancel) =>
+        {
+            if (await new Replayer(_server.Signal, _server.Model).AskAsync(BodyOf(request), adapter, early: false, seed: 1, cancel) is { } answer && Same(answer.Answer, request.Answer))
+            {
+                Interlocked.Increment(ref right);
+            }
+        });
+        return new Tally(right, requests.Length);
+    }
+
+    private DemoWeek Sum(int week, Asked[] asked, string release, double servingSeconds, double updateSeconds)
+    {
+        DateOnly from = DateOnly.FromDateTime(DemoClock.Start.AddDays(7 * week).UtcDateTime);
+        Dictionary<LedgerKind, Money> spent = _server.Signal.Store!.Ledger(from, from.AddDays(6)).GroupBy(static l => l.Kind)
+            .ToDictionary(static g => g.Key, static g => new Money(g.Sum(static l => l.Amount.Nanos)));
+        double localSeconds = _server.Signal.Store!.Traffic(from, from.AddDays(6)).Sum(static t => t.LocalSeconds);
+        Money serving = Money.FromDollars(_server.Signal.Options.MachinePrice * (decimal)(localSeconds / 3600));
+        Money escalation = spent.GetValueOrDefault(LedgerKind.Escalation);
+        Money teaching = spent.GetValueOrDefault(LedgerKind.Teaching);
+        Money training = spent.GetValueOrDefault(LedgerKind.Training);
+        return new DemoWeek
+        {
+            Week = week,
+            Frozen = TallyOf(asked, static a => a.Frozen),
+            Continual = TallyOf(asked, static a => a.Right),
+            Frontier = TallyOf(asked, static a => a.Frontier),
+            Local = TallyOf([.. asked.Where(static a => !a.Up)], static a => a.Right),
+            RoutedUp = asked.Count(static a => a.Up),
+            RoutedUpByQuarter = [.. asked.Chunk((asked.Length + 3) / 4).Select(static q => (double)q.Count(static a => a.Up) / q.Length)],
+            ByKind = asked.GroupBy(static a => a.Request.Kind).ToDictionary(static g => g.Key, static g => (TallyOf([.. g], static a => a.Right), TallyOf([.. g], static a => a.Frozen), g.Count(static a => a.Up))),
+            Cost = escalation + teaching + training + serving,
+            Escalation = escalation,
+            Teaching = teaching,
+            Training = training,
+            Serving = serving,
+            FrontierOnly = new Money(asked.Sum(static a => a.FrontierPrice.Nanos)),
+            Release = release,
+            Champion = _server.Model.Engine.Adapters.Champion ?? ModelAddress.Base,
+            Events = [.. _events],
+            ServingSeconds = servingSeconds,
+            UpdateSeconds = updateSeconds,
+        };
+    }
+
+    private static Tally TallyOf(Asked[] asked, Func<Asked, bool> right) => new(asked.Count(right), asked.Length);
+
+    private sealed record Asked(DeskRequest Request, string Id, bool Up, bool Right, bool Frozen, bool Frontier, Money FrontierPrice);
+}

@@ -1,0 +1,82 @@
+using ContinualNative.Core.Economics;
+using ContinualNative.Host.Demo.World;
+
+namespace ContinualNative.Host.Demo;
+
+/// <summary>Right answers among requests.</summary>
+internal readonly record struct Tally(int Right, int Count)
+{
+    /// <summary>The share right; NaN without requests.</summary>
+    public double Share => Count > 0 ? (double)Right / Count : double.NaN;
+
+    public Tally Add(bool right) => new(Right + (right ? 1 : 0), Count + 1);
+
+    public static Tally operator +(Tally a, Tally b) => new(a.Right + b.Right, a.Count + b.Count);
+}
+
+/// <summary>What one simulated week came to. The three models answered the same requests, and the world's truth of that week decides what was right.</summary>
+internal sealed record DemoWeek
+{
+    public required int Week { get; init; }
+
+    public required Tally Frozen { get; init; }
+
+    /// <summary>What clients got: local answers and routed ones.</summary>
+    public required Tally Continual { get; init; }
+
+    public required Tally Frontier { get; init; }
+
+    /// <summary>The champion's own answers, where it gave the one that was sent.</summary>
+    public required Tally Local { get; init; }
+
+    /// <summary>Requests that the frontier answered.</summary>
+    public required int RoutedUp { get; init; }
+
+    /// <summary>The same for each quarter of the week, so that the effect of a promotion within it shows.</summary>
+    public required IReadOnlyList<double> RoutedUpByQuarter { get; init; }
+
+    /// <summary>By what requests are about: what was sent, and how much of it was routed up.</summary>
+    public required IReadOnlyDictionary<RequestKind, (Tally Sent, Tally Frozen, int Up)> ByKind { get; init; }
+
+    /// <summary>All that the week cost.</summary>
+    public required Money Cost { get; init; }
+
+    public required Money Escalation { get; init; }
+
+    public required Money Teaching { get; init; }
+
+    public required Money Training { get; init; }
+
+    public required Money Serving { get; init; }
+
+    /// <summary>What the frontier would have charged for every request.</summary>
+    public required Money FrontierOnly { get; init; }
+
+    public required string Release { get; init; }
+
+    /// <summary>The champion at the week's end.</summary>
+    public required string Champion { get; init; }
+
+    /// <summary>Drifts, releases, promotions, refusals, in words.</summary>
+    public required IReadOnlyList<(string Kind, string Text)> Events { get; init; }
+
+    /// <summary>Seconds of real time for the week's requests, and for its update.</summary>
+    public required double ServingSeconds { get; init; }
+
+    public required double UpdateSeconds { get; init; }
+}
+
+/// <summary>A whole run.</summary>
+internal sealed record DemoResult
+{
+    public required DemoOptions Options { get; init; }
+
+    public required IReadOnlyList<DemoWeek> Weeks { get; init; }
+
+    /// <summary>The golden set of the first weeks, as far as its truth still holds at the end: right at the start, right at the end.</summary>
+    public required Tally GoldenBefore { get; init; }
+
+    public required Tally GoldenAfter { get; init; }
+
+    public required TimeSpan Took { get; init; }
+}
