@@ -5,8 +5,8 @@ using ContinualNative.Core.Traffic;
 using ContinualNative.Storage;
 using ContinualNative.StoreCrash;
 
-// Arguments: the file, and the number of the first request, or "cycles" to run update cycles instead. Requests and labels go in as fast as the store takes them; the id of each request whose
-// outcome was acknowledged is printed the moment that happened. Ends only by being killed.
+// Arguments: the file, and the number of the first request, or "cycles" to run update cycles instead. Requests and labels go in as fast as the store takes them; the id
+// of each request whose outcome was acknowledged is printed the moment that happened. Ends only by being killed.
 string path = args[0];
 bool cycles = args[1] == "cycles";
 long first = cycles ? 0 : long.Parse(args[1], CultureInfo.InvariantCulture);
