@@ -50,7 +50,7 @@ internal static class StoreCopies
             BEGIN IMMEDIATE;
             INSERT INTO requests SELECT seq + {by}, randomblob(12), at + {later}, kind, streamed, task, model, adapter, key, user, route, reason, p_correct, threshold, calibration,
                 audited, audit_probability, features, finish, prompt_tokens, cached_tokens, completion_tokens, local_time, total_time, state, stage, labelled, outcome, failed,
-                contradicted, golden, learned FROM requests WHERE {Where("seq")} ORDER BY seq;
+                contradicted, golden, learned, reported FROM requests WHERE {Where("seq")} ORDER BY seq;
             INSERT INTO texts SELECT seq + {by}, prompt, local_answer, embedding FROM texts WHERE {Where("seq")} ORDER BY seq;
             INSERT INTO outcomes (request, at, kind, score, source, key, correction, digest)
                 SELECT request + {by}, at + {later}, kind, score, source, key, correction, digest FROM outcomes WHERE {Where("request")} ORDER BY request;

@@ -3,14 +3,20 @@ using ContinualNative.Core.Routing;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
 using ContinualNative.Storage;
+using ContinualNative.StoreCrash;
 
-// Arguments: the file, and the number of the first request. Requests and labels go in as fast as the store takes them; the id of each request whose
-// outcome was acknowledged is printed the moment that happened. Ends only by being killed.
+// Arguments: the file, and the number of the first request, or "cycles" to run update cycles instead. Requests and labels go in as fast as the store takes them; the id
+// of each request whose outcome was acknowledged is printed the moment that happened. Ends only by being killed.
 string path = args[0];
-long first = long.Parse(args[1], CultureInfo.InvariantCulture);
+bool cycles = args[1] == "cycles";
+long first = cycles ? 0 : long.Parse(args[1], CultureInfo.InvariantCulture);
 Lock console = new();
 Stream output = Console.OpenStandardOutput();
 await using TrafficStore store = TrafficStore.Open(new StoreOptions { Path = path, QueueCapacity = 512, BatchSize = 64, BatchDelay = TimeSpan.FromMilliseconds(2) });
+if (cycles)
+{
+    await new CycleLoop(store, Tell).RunAsync();
+}
 Random random = new((int)first);
 for (long number = first; ; number++)
 {
@@ -60,7 +66,12 @@ async Task ReportAsync(string id)
     {
         return;
     }
-    byte[] line = System.Text.Encoding.ASCII.GetBytes(id + "\n");
+    Tell(id);
+}
+
+void Tell(string text)
+{
+    byte[] line = System.Text.Encoding.ASCII.GetBytes(text + "\n");
     lock (console)
     {
         // One write for a line: a killed process leaves whole lines in the pipe.

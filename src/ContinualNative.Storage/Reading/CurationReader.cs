@@ -9,7 +9,8 @@ namespace ContinualNative.Storage.Reading;
 /// <summary>What curation, canary and rollback ask for: which requests could teach something, their texts, and how live answers fared.</summary>
 internal sealed class CurationReader(NameCache names, TextCodec texts, RequestReader requests)
 {
-    // Decision: the index is named. Without statistics SQLite would rather walk all requests by their numbers, of which few have a label or an outcome.
+    // Decision: the indexes are named. SQLite takes them by itself today; should a change of a condition part from its partial index, preparing fails, and
+    // no cycle walks millions of requests of which few have a label or an outcome.
     // A row of stage 0 has no local answer; whether it has a prompt, only its texts tell.
     public const string SignalOf = """
         SELECT r.seq, r.id, r.at, r.task, k.name, r.labelled, r.reported, r.golden, r.p_correct, r.audited

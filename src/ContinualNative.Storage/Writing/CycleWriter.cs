@@ -7,8 +7,8 @@ namespace ContinualNative.Storage.Writing;
 
 /// <summary>Writes cycles, adapters, promotions, data sets and evaluations.</summary>
 /// <remarks>
-/// Decision: what does not fit (another cycle runs, the state is another) is a result and no exception: in the writer's transaction an exception would take
-/// the writes of others with it, and is for disks. Each looks before it writes anything, so that a refused one leaves nothing behind.
+/// Decision: what does not fit (another cycle runs, the state is another) is a result and no exception. Other writes share the transaction: an exception rolls them back
+/// to be tried again, and a <see cref="StoreException"/> would say that the disk fails. So each looks before it writes, and a refused one leaves nothing behind.
 /// </remarks>
 internal static class CycleWriter
 {
