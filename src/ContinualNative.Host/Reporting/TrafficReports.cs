@@ -9,10 +9,11 @@ namespace ContinualNative.Host.Reporting;
 
 /// <summary>A report with what the store adds to it.</summary>
 /// <param name="Figures">The figures.</param>
+/// <param name="Audits">The audits that its quality rests on.</param>
 /// <param name="AuditsCut">Whether only the newest audits of the period are in it, because there are more than are read.</param>
 /// <param name="Flagged">Keys that sent more feedback than they may.</param>
 /// <param name="Teachers">Versions of teachers, oldest first.</param>
-internal sealed record StoreReport(TrafficReport Figures, bool AuditsCut, IReadOnlyList<FlaggedKey> Flagged, IReadOnlyList<(string Endpoint, string Teacher, DateTimeOffset FirstSeen)> Teachers);
+internal sealed record StoreReport(TrafficReport Figures, IReadOnlyList<AuditedAnswer> Audits, bool AuditsCut, IReadOnlyList<FlaggedKey> Flagged, IReadOnlyList<(string Endpoint, string Teacher, DateTimeOffset FirstSeen)> Teachers);
 
 /// <summary>Reports from the store, and their JSON: the same for <c>continual report --json</c> and <c>GET /admin/report</c>.</summary>
 internal static class TrafficReports
@@ -72,7 +73,7 @@ internal static class TrafficReports
             MachinePrice = machinePrice,
             Prices = prices,
         });
-        return new StoreReport(figures, audits.Count == MostAudits, store.FlaggedKeys(), store.Teachers());
+        return new StoreReport(figures, audits, audits.Count == MostAudits, store.FlaggedKeys(), store.Teachers());
     }
 
     /// <summary>Prices of the preferred endpoint of some settings; null where there are none, or all are zero. Throws <see cref="SettingException"/> for a broken policy file.</summary>
