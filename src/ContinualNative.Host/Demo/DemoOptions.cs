@@ -25,13 +25,19 @@ internal enum DemoAblation
 /// <summary>One run of the demo.</summary>
 internal sealed record DemoOptions
 {
+    public const int DefaultWeeks = 13;
+    public const int DefaultRequests = 400;
+
+    /// <summary>The model that comes with the program.</summary>
+    public static string EmbeddedModel => Path.Combine(AppContext.BaseDirectory, "demo", "support-desk.gguf");
+
     public ulong Seed { get; init; } = 1;
 
     /// <summary>Simulated weeks, the first without any drift.</summary>
-    public int Weeks { get; init; } = 13;
+    public int Weeks { get; init; } = DefaultWeeks;
 
     /// <summary>Requests a week.</summary>
-    public int Requests { get; init; } = 500;
+    public int Requests { get; init; } = DefaultRequests;
 
     /// <summary>The server's data folder; it must be empty.</summary>
     public required string Data { get; init; }

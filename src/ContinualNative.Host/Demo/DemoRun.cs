@@ -1,16 +1,16 @@
 using System.Diagnostics;
-using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Economics;
+using ContinualNative.Core.Evaluation;
 using ContinualNative.Core.Teaching;
-using ContinualNative.Core.Traffic;
 using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Demo.World;
 using ContinualNative.Host.Frontier.Simulation;
+using ContinualNative.Host.Reporting.Learning;
 using ContinualNative.Host.Signal;
 using ContinualNative.Storage;
 
@@ -31,7 +31,7 @@ internal sealed class DemoRun
     private readonly IReadOnlyList<SimulatedRelease> _releases;
     private readonly Action<DemoWeek> _week;
     private readonly Action<string, double?> _now;
-    private readonly List<(string Kind, string Text)> _events = [];
+    private readonly List<LearningEvent> _events = [];
     private DemoServer _server = null!;
     private long _promotion;
     private long _cycle;
@@ -67,7 +67,7 @@ internal sealed class DemoRun
         }
         _now("asking the last champion the first weeks' golden questions", null);
         Tally after = await AskAllAsync(golden, server.Model.Engine.Adapters.Champion ?? ModelAddress.Base, cancellationToken);
-        return new DemoResult { Options = _options, Weeks = weeks, GoldenBefore = before, GoldenAfter = after, Took = Stopwatch.GetElapsedTime(begun) };
+        return new DemoResult { Options = _options, Weeks = weeks, GoldenBefore = before, GoldenAfter = after, Verdicts = Verdicts(), Took = Stopwatch.GetElapsedTime(begun) };
     }
 
     // The bar rises twice: after a third of the weeks, and after two.
@@ -87,10 +87,14 @@ internal sealed class DemoRun
         SimulatedRelease release = ReleaseOf(week);
         if (week > 0 && release != ReleaseOf(week - 1))
         {
-            _events.Add(("release", $"the frontier releases {release.Name}"));
+            _events.Add(new LearningEvent(LearningEventKind.Release, $"the frontier releases {release.Name}", release.Name));
         }
         _server.Frontier.Choose(release.Name);
-        _events.AddRange(_world.Changes.Where(c => c.Week == week).Select(static c => ("drift", c.Text)));
+        _events.AddRange(_world.Changes.Where(c => c.Week == week).Select(static c => new LearningEvent(LearningEventKind.Drift, c.Text, MarkOf(c.Kind))));
+        if (week == _options.PoisonedWeek)
+        {
+            _events.Add(new LearningEvent(LearningEventKind.Note, "a partner's system sends false corrections for all of its requests", "poison"));
+        }
         IReadOnlyList<DeskRequest> requests = _world.Week(week, _options.Requests).Requests;
         foreach (DeskRequest request in requests)
         {
@@ -248,16 +252,39 @@ internal sealed class DemoRun
         {
             _promotion = promotion.Number;
             bool rollback = promotion.Reason is PromotionReason.Rollback or PromotionReason.ManualRollback;
-            _events.Add(rollback ? ("rollback", $"{promotion.Previous} is taken back for {promotion.Adapter}") : ("promotion", $"{promotion.Adapter} becomes champion"));
+            _events.Add(rollback
+                ? new LearningEvent(LearningEventKind.Rollback, $"{promotion.Previous} is taken back for {promotion.Adapter}", promotion.Previous)
+                : new LearningEvent(LearningEventKind.Promotion, $"{promotion.Adapter} becomes champion", promotion.Adapter));
         }
         foreach (CycleRecord cycle in store.Cycles(50).Where(c => c.Id > _cycle && !c.IsActive).Reverse())
         {
             _cycle = cycle.Id;
             if (cycle.State is CycleState.Rejected or CycleState.Failed)
             {
-                _events.Add(("rejection", $"{cycle.Candidate}: {cycle.Outcome}"));
+                _events.Add(new LearningEvent(LearningEventKind.Rejection, $"{cycle.Candidate} is refused: {cycle.Outcome}", cycle.Candidate));
             }
         }
+    }
+
+    private static string MarkOf(World.RequestKind kind) => kind switch
+    {
+        World.RequestKind.NewProduct => "product",
+        World.RequestKind.NewIntent => "intent",
+        World.RequestKind.ChangedPolicy => "policy",
+        _ => "wording",
+    };
+
+    private List<AdapterVerdict> Verdicts()
+    {
+        List<AdapterVerdict> verdicts = [];
+        foreach (CycleRecord cycle in _server.Signal.Store!.Cycles(1000).Reverse())
+        {
+            if (_server.Signal.Store!.Evaluations(cycle.Candidate) is [.., { } last])
+            {
+                verdicts.Add(new AdapterVerdict(cycle.Candidate, GateVerdictJson.Read(last.Json)));
+            }
+        }
+        return verdicts;
     }
 
     private async Task<Tally> AskAllAsync(DeskRequest[] requests, string adapter, CancellationToken cancellationToken)

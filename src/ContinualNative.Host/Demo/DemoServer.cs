@@ -6,7 +6,6 @@ using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Frontier.Simulation;
 using ContinualNative.Host.Serving;
 using ContinualNative.Host.Signal;
-using Microsoft.Extensions.Logging.Console;
 
 namespace ContinualNative.Host.Demo;
 
@@ -104,7 +103,7 @@ internal sealed class DemoServer : IAsyncDisposable
         return client;
     }
 
-    private static void LogTo(ILoggingBuilder logging, TextWriter log) => logging.AddProvider(new TextLog(log));
+    private static void LogTo(ILoggingBuilder logging, TextWriter log) => logging.AddProvider(new TextLog(log)).AddFilter("Microsoft", LogLevel.Warning);
 
     // What somebody with a support desk would set, as flags and a policy file.
     private static ServeOptions ServeOptionsOf(DemoOptions options, Uri frontier)

@@ -1,5 +1,6 @@
 using ContinualNative.Core.Economics;
 using ContinualNative.Host.Demo.World;
+using ContinualNative.Host.Reporting.Learning;
 
 namespace ContinualNative.Host.Demo;
 
@@ -58,7 +59,7 @@ internal sealed record DemoWeek
     public required string Champion { get; init; }
 
     /// <summary>Drifts, releases, promotions, refusals, in words.</summary>
-    public required IReadOnlyList<(string Kind, string Text)> Events { get; init; }
+    public required IReadOnlyList<LearningEvent> Events { get; init; }
 
     /// <summary>Seconds of real time for the week's requests, and for its update.</summary>
     public required double ServingSeconds { get; init; }
@@ -77,6 +78,9 @@ internal sealed record DemoResult
     public required Tally GoldenBefore { get; init; }
 
     public required Tally GoldenAfter { get; init; }
+
+    /// <summary>What the gate said of every adapter that it judged.</summary>
+    public required IReadOnlyList<AdapterVerdict> Verdicts { get; init; }
 
     public required TimeSpan Took { get; init; }
 }

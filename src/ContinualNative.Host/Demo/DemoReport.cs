@@ -1,0 +1,170 @@
+using System.Globalization;
+using System.Text.Json;
+using ContinualNative.Core.Economics;
+using ContinualNative.Host.Demo.World;
+using ContinualNative.Host.Diagnosis;
+using ContinualNative.Host.Reporting.Learning;
+
+namespace ContinualNative.Host.Demo;
+
+/// <summary>What a demo run shows, as figures, table, page and JSON take it.</summary>
+internal static class DemoReport
+{
+    /// <summary>A week.</summary>
+    public static LearningPeriod PeriodOf(DemoWeek week) => new()
+    {
+        Label = $"week {week.Week + 1}",
+        Start = DemoClock.Start.AddDays(7 * week.Week),
+        Requests = week.Continual.Count,
+        Frozen = Rate.Of(week.Frozen.Right, week.Frozen.Count),
+        Continual = Rate.Of(week.Continual.Right, week.Continual.Count),
+        Frontier = Rate.Of(week.Frontier.Right, week.Frontier.Count),
+        RoutedUp = (double)week.RoutedUp / Math.Max(1, week.Continual.Count),
+        Price = week.Cost.Dollars / Math.Max(1, week.Continual.Count),
+        FrontierOnlyPrice = week.FrontierOnly.Dollars / Math.Max(1, week.Continual.Count),
+        Events = week.Events,
+    };
+
+    /// <summary>A run.</summary>
+    public static LearningHistory HistoryOf(DemoResult result, string command) => new()
+    {
+        Title = "A small model that never stops learning",
+        Subtitle = string.Create(
+            CultureInfo.InvariantCulture,
+            $"A support desk over {result.Weeks.Count} simulated weeks of {result.Options.Requests} requests: its products, wishes, words and terms change, and the frontier gets better. Real serving, training and swaps of a model of two million weights; simulated customers and frontier."),
+        Periods = [.. result.Weeks.Select(PeriodOf)],
+        Verdicts = [.. result.Verdicts],
+        Notes =
+        [
+            "Frozen is the embedded model as it was in the first week; continual is what clients of the server got, routed-up answers among them; frontier is the release of the day, asked the same. What is right says the simulated world of that week.",
+            "The price holds everything: routed-up requests, audits and lessons, training and serving time. An idle machine is not in it.",
+            string.Create(CultureInfo.InvariantCulture, $"Of {result.GoldenBefore.Count} golden questions of the first week whose answer still holds, the model had {result.GoldenBefore.Right} right at the start and {result.GoldenAfter.Right} at the end."),
+            .. result.Options.PoisonedWeek >= 0 && result.Options.PoisonedWeek < result.Weeks.Count ? [$"In week {result.Options.PoisonedWeek + 1} a partner's system sends false corrections for all of its requests."] : (string[])[],
+        ],
+        Run = new LearningRun { Command = command, Seed = (long)result.Options.Seed, Machine = $"{new Machine().ProcessorName ?? "unknown processor"}, {Environment.ProcessorCount} processors", Took = result.Took },
+    };
+
+    /// <summary>The claims of the demo, each with what was found.</summary>
+    public static DemoClaims ClaimsOf(DemoResult result)
+    {
+        DemoWeek[] last = [.. result.Weeks.TakeLast((result.Weeks.Count + 2) / 3)];
+        double frozen = Share(last, static w => w.Frozen);
+        double continual = Share(last, static w => w.Continual);
+        double frontier = Share(last, static w => w.Frontier);
+        return new DemoClaims
+        {
+            Frozen = frozen,
+            Continual = continual,
+            Frontier = frontier,
+            RoutedUp = (double)result.Weeks.Sum(static w => w.RoutedUp) / result.Weeks.Sum(static w => w.Continual.Count),
+            PriceShare = (double)result.Weeks.Sum(static w => w.Cost.Nanos) / result.Weeks.Sum(static w => w.FrontierOnly.Nanos),
+            Forgotten = result.GoldenBefore.Share - result.GoldenAfter.Share,
+            Promotions = result.Weeks.Sum(static w => w.Events.Count(static e => e.Kind == LearningEventKind.Promotion)),
+            Refusals = result.Weeks.Sum(static w => w.Events.Count(static e => e.Kind is LearningEventKind.Rejection or LearningEventKind.Rollback)),
+        };
+    }
+
+    /// <summary>All of it as the fields of a JSON object.</summary>
+    public static void Write(Utf8JsonWriter json, DemoResult result, string command)
+    {
+        json.WriteNumber("seed", result.Options.Seed);
+        json.WriteString("without", result.Options.Without.ToString());
+        json.WriteNumber("seconds", Math.Round(result.Took.TotalSeconds, 1));
+        DemoClaims claims = ClaimsOf(result);
+        json.WriteStartObject("claims");
+        json.WriteNumber("frozen", Math.Round(claims.Frozen, 4));
+        json.WriteNumber("continual", Math.Round(claims.Continual, 4));
+        json.WriteNumber("frontier", Math.Round(claims.Frontier, 4));
+        json.WriteNumber("of_frontier", Math.Round(claims.OfFrontier, 4));
+        json.WriteNumber("above_frozen", Math.Round(claims.AboveFrozen, 4));
+        json.WriteNumber("routed_up", Math.Round(claims.RoutedUp, 4));
+        json.WriteNumber("price_share", Math.Round(claims.PriceShare, 4));
+        json.WriteNumber("forgotten", Math.Round(claims.Forgotten, 4));
+        json.WriteNumber("promotions", claims.Promotions);
+        json.WriteNumber("refusals", claims.Refusals);
+        json.WriteEndObject();
+        json.WriteStartArray("weeks");
+        foreach (DemoWeek week in result.Weeks)
+        {
+            WriteWeek(json, week);
+        }
+        json.WriteEndArray();
+        json.WriteStartObject("history");
+        LearningJson.Write(json, HistoryOf(result, command));
+        json.WriteEndObject();
+    }
+
+    private static void WriteWeek(Utf8JsonWriter json, DemoWeek week)
+    {
+        json.WriteStartObject();
+        json.WriteNumber("week", week.Week + 1);
+        json.WriteString("champion", week.Champion);
+        json.WriteString("release", week.Release);
+        json.WriteNumber("local_right", week.Local.Count > 0 ? Math.Round(week.Local.Share, 4) : 0);
+        json.WriteStartArray("routed_up_by_quarter");
+        foreach (double share in week.RoutedUpByQuarter)
+        {
+            json.WriteNumberValue(Math.Round(share, 4));
+        }
+        json.WriteEndArray();
+        json.WriteStartObject("costs");
+        foreach ((string name, Money amount) in (ReadOnlySpan<(string, Money)>)[("escalation", week.Escalation), ("teaching", week.Teaching), ("training", week.Training), ("serving", week.Serving), ("frontier_only", week.FrontierOnly)])
+        {
+            json.WriteNumber(name, amount.Dollars);
+        }
+        json.WriteEndObject();
+        json.WriteStartObject("kinds");
+        foreach ((RequestKind kind, (Tally sent, Tally frozen, int up)) in week.ByKind)
+        {
+            json.WriteStartObject(Cycles.CycleText.Name(kind));
+            json.WriteNumber("requests", sent.Count);
+            json.WriteNumber("right", sent.Right);
+            json.WriteNumber("frozen_right", frozen.Right);
+            json.WriteNumber("routed_up", up);
+            json.WriteEndObject();
+        }
+        json.WriteEndObject();
+        json.WriteNumber("serving_seconds", Math.Round(week.ServingSeconds, 2));
+        json.WriteNumber("update_seconds", Math.Round(week.UpdateSeconds, 2));
+        json.WriteEndObject();
+    }
+
+    private static double Share(DemoWeek[] weeks, Func<DemoWeek, Tally> tally)
+    {
+        Tally all = default;
+        foreach (DemoWeek week in weeks)
+        {
+            all += tally(week);
+        }
+        return all.Share;
+    }
+}
+
+/// <summary>What the demo is to show, and what it found. Shares are from 0 to 1; the three qualities are of the last third of the weeks.</summary>
+internal sealed record DemoClaims
+{
+    public required double Frozen { get; init; }
+
+    public required double Continual { get; init; }
+
+    public required double Frontier { get; init; }
+
+    /// <summary>Continual ÷ frontier; 0.95 or more is claimed.</summary>
+    public double OfFrontier => Continual / Frontier;
+
+    /// <summary>Continual − frozen; 0.15 or more is claimed.</summary>
+    public double AboveFrozen => Continual - Frozen;
+
+    /// <summary>Of all weeks; 0.15 or less is claimed.</summary>
+    public required double RoutedUp { get; init; }
+
+    /// <summary>All costs ÷ those of a frontier alone; 0.35 or less is claimed.</summary>
+    public required double PriceShare { get; init; }
+
+    /// <summary>Points lost on the first week's golden questions; 0.01 or less is claimed.</summary>
+    public required double Forgotten { get; init; }
+
+    public required int Promotions { get; init; }
+
+    public required int Refusals { get; init; }
+}
