@@ -113,7 +113,7 @@ internal sealed class LearningLiveView : ILearningView
             Row("continual", Color.Green, static p => p.Continual?.Value, low, 1);
             Row("frozen snapshot", Color.Orange3, static p => p.Frozen?.Value, low, 1);
             Row("routed up", Color.Default, static p => p.RoutedUp, 0, 1);
-            Row("price of a frontier's", Color.Default, static p => p.PriceShare, 0, 1);
+            Row("price, of frontier", Color.Default, static p => p.PriceShare, 0, 1);
             List<IRenderable> rows = [table];
             rows.AddRange(_periods.SelectMany(static p => p.Events.Select(e => $"{p.Label}  {LearningText.RowOf(e.Kind)}: {e.Text}")).TakeLast(MostEvents).Select(static e => new Text(e, new Style(Color.Grey))));
             string label = _periods.Count > 0 ? $"{_periods[^1].Label} is done, {_periods.Count} of {_options.Periods}" : $"{_options.Periods} periods to go";

@@ -11,14 +11,6 @@ internal static class LearningText
     /// <summary>The same, or a dash.</summary>
     public static string Percent(double? share) => share is { } known && double.IsFinite(known) ? Percent(known) : "–";
 
-    /// <summary>Such as <c>97.2 % (95.0–98.5)</c>, or a dash.</summary>
-    public static string Interval(Rate? rate) => rate switch
-    {
-        null => "–",
-        { Low: { } low, High: { } high } known => string.Create(CultureInfo.InvariantCulture, $"{Percent(known.Value)} ({100 * low:0.0}–{100 * high:0.0})"),
-        { } known => Percent(known.Value),
-    };
-
     /// <summary>US dollars, or a dash.</summary>
     public static string Amount(decimal? dollars) => dollars is { } known ? ReportScreen.Amount(known) : "–";
 
