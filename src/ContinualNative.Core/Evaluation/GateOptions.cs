@@ -44,7 +44,7 @@ public sealed record GateOptions
     public double FormatTolerance { get; init; } = 0.01;
 
     /// <summary>Most time of the candidate ÷ the champion's, in the median of the requests; above 0.</summary>
-    public double LatencyLimit { get; init; } = 1.25;
+    public double LatencyLimit { get; init; } = 1.5;
 
     /// <summary>Reads an object with the options' names in snake case. Throws <see cref="PolicyOptionException"/>.</summary>
     public static GateOptions Parse(JsonElement value, string path = "gate")

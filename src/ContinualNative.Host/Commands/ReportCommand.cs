@@ -10,6 +10,7 @@ namespace ContinualNative.Host.Commands;
 internal static class ReportCommand
 {
     private const string Name = "report";
+    private const int MostPromotions = 1000;
 
     public static Command Create()
     {
@@ -41,7 +42,7 @@ internal static class ReportCommand
             }
             DateOnly today = DateOnly.FromDateTime(DateTime.UtcNow);
             StoreReport report = TrafficReports.Read(call.Store, today, number, only, call.Options.MachinePrice, TrafficReports.PricesOf(call.Options));
-            IReadOnlyList<PromotionRecord> promotions = [];
+            IReadOnlyList<PromotionRecord> promotions = call.Store.Promotions(MostPromotions);
             LearningHistory history = LearningReports.FromStore(report, promotions);
             if (call.Json)
             {

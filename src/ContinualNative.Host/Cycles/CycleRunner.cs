@@ -225,7 +225,10 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
             context.Hub.Track(async () =>
             {
                 await Task.Delay(TimeSpan.FromSeconds(2));
-                context.Model.Engine.Adapters.Unload(_cycle.Candidate);
+                if (context.Model.Engine.Adapters.List().Any(a => a.Id == _cycle.Candidate && !a.IsChampion))
+                {
+                    context.Model.Engine.Adapters.Unload(_cycle.Candidate);
+                }
             });
         }
     }

@@ -296,10 +296,8 @@ internal sealed partial class CycleService : BackgroundService
         {
             needed.Add(previous);
         }
-        if (context.Store.ActiveCycle() is { } active)
-        {
-            needed.Add(active.Candidate);
-        }
+        // The last candidate too: requests that were assigned to it a moment ago find it still, and its cycle takes it away in a moment.
+        needed.UnionWith(context.Store.Cycles(1).Select(static c => c.Candidate));
         foreach (string adapter in context.Model.Engine.Adapters.List().Select(static a => a.Id).Where(id => !needed.Contains(id) && context.Store.Adapter(id) is { Origin: AdapterOrigin.Trained }).ToArray())
         {
             try

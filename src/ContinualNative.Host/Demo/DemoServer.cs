@@ -135,7 +135,8 @@ internal sealed class DemoServer : IAsyncDisposable
                     canary_hours = 24 * 2,
                     watch_requests = 150,
                     keep_adapters = 4,
-                    gate = new { minimum_fresh = 20, most_fresh = 120 },
+                    // An adapter on a model this small costs more beside it than on a large one, and the processor is shared with the customers here.
+                    gate = new { minimum_fresh = 20, most_fresh = 120, latency_limit = 4.0 },
                 },
             },
             CycleJson.Options));
@@ -160,7 +161,8 @@ internal sealed class DemoServer : IAsyncDisposable
             Audit = 0.05,
             Holdout = 0.12,
             TeachPerDay = taught ? 0.02m : 0,
-            MachinePrice = 0.5m,
+            // A small machine with two processors costs about as much.
+            MachinePrice = 0.08m,
             NoRedaction = true,
             Policy = policy,
         };
