@@ -25,7 +25,6 @@ public sealed class RollbackTest
     private static readonly double[] Bets = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
     private static readonly ConcurrentDictionary<(int Window, double Alpha), double> Thresholds = new();
 
-    private readonly double _pairedThreshold;
     private readonly double _rateThreshold;
 
     /// <summary>Starts, or goes on where a stored state ended. Throws <see cref="ArgumentException"/> for a state that cannot be.</summary>
@@ -38,12 +37,15 @@ public sealed class RollbackTest
             throw new ArgumentException($"There is no such watch: {state}.", nameof(state));
         }
         State = state;
-        _pairedThreshold = state.PairedShare > 0 ? ThresholdFor(state.Window, state.Alpha * state.PairedShare) : double.PositiveInfinity;
+        PairedThreshold = state.PairedShare > 0 ? ThresholdFor(state.Window, state.Alpha * state.PairedShare) : double.PositiveInfinity;
         _rateThreshold = state.PairedShare < 1 ? 1 / (state.Alpha * (1 - state.PairedShare)) : double.PositiveInfinity;
     }
 
     /// <summary>Everything there is to know of it.</summary>
     public RollbackState State { get; private set; }
+
+    /// <summary>The wealth of the pairs from which on it alarms; infinite when pairs don't count.</summary>
+    public double PairedThreshold { get; }
 
     /// <summary>Whether the new champion is to be taken back.</summary>
     public bool Alarm => State.Alarm;
@@ -61,7 +63,7 @@ public sealed class RollbackTest
     public bool IsOver => Alarm || Pairs >= State.Window || Outcomes >= State.Window;
 
     /// <summary>The evidence of the pairs, as a share of what an alarm needs; 0 when pairs don't count.</summary>
-    public double PairedProgress => Wealth(State.Wins, State.Losses) / _pairedThreshold;
+    public double PairedProgress => Wealth(State.Wins, State.Losses) / PairedThreshold;
 
     /// <summary>The same of the rates.</summary>
     public double RateProgress => RateComparison.Evidence(State.ReferenceCount - State.ReferenceGood, State.ReferenceGood, State.Bad, State.Good) / _rateThreshold;
@@ -112,8 +114,8 @@ public sealed class RollbackTest
         return Alarm;
     }
 
-    /// <summary>The least threshold that the wealth of a bet on a fair coin reaches within <paramref name="window"/> flips with probability <paramref name="alpha"/> at most.</summary>
-    internal static double ThresholdFor(int window, double alpha) => window > MostExact ? 1 / alpha : Thresholds.GetOrAdd((window, alpha), static key =>
+    // The least threshold that the wealth of a bet on a fair coin reaches within so many flips with probability alpha at most.
+    private static double ThresholdFor(int window, double alpha) => window > MostExact ? 1 / alpha : Thresholds.GetOrAdd((window, alpha), static key =>
     {
         double low = 1, high = 1 / key.Alpha;
         while (high / low > 1.0001)

@@ -132,6 +132,18 @@ public sealed class GateTests
         Assert.Equal(-0.05, mean.Found, 12);
     }
 
+    [Theory]
+    [InlineData(0, 10, 1 / 1024.0)]
+    [InlineData(1, 11, 13 / 4096.0)]
+    [InlineData(5000, 6000, 0)]
+    public void An_old_slice_is_tested_by_the_binomial_tail(int wins, int losses, double p)
+    {
+        GateVerdict verdict = Judge(old: Pairs("old", 12_000, wins, losses), options: Options with { BackwardTolerance = 1 });
+        GateCheck slice = Assert.Single(verdict.Checks, static c => c is { Name: "backward", Slice: "old" });
+        Assert.Equal(p, slice.Found, 9);
+        Assert.True(slice.Found > 0);
+    }
+
     [Fact]
     public void A_single_request_of_an_old_slice_proves_nothing()
     {

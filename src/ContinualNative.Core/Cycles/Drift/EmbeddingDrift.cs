@@ -135,17 +135,18 @@ public sealed class EmbeddingDrift
         }
         double m = _recentCount, n = _referenceCount;
         // A split's distance has the variance (1/m + 1/(n − m)) of single embeddings, the watched one (1/m + 1/n).
-        Threshold = UpperQuantile(distances, _level) * (1 / m + 1 / n) / (1 / m + 1 / (n - m));
+        double scaled = UpperQuantile(distances, _level) * (1 / m + 1 / n) / (1 / m + 1 / (n - m));
+        // Embeddings that are all the same are as far apart as rounding puts them.
+        Threshold = Math.Max(scaled, Math.Max(1e-9 * _mean.Sum(static x => x * x), double.Epsilon));
     }
 
     private static double UpperQuantile(double[] distances, double level)
     {
         double mean = distances.Average();
         double deviation = Math.Sqrt(distances.Average(d => (d - mean) * (d - mean)));
-        // Embeddings that are all the same have no distances: whatever differs is a change.
         if (deviation <= 0)
         {
-            return double.Epsilon;
+            return mean;
         }
         // A skewness below that of one χ² of this mean and variance is chance; of 1000 splits it is known to a fifth or so.
         double skewness = Math.Max(distances.Average(d => Math.Pow((d - mean) / deviation, 3)), 2 * deviation / mean);
