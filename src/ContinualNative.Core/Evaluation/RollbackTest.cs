@@ -11,6 +11,8 @@ namespace ContinualNative.Core.Evaluation;
 /// Pairs: the wealth of a gambler who bets that losses are more frequent than wins, averaged over λ from 0.4 to 0.9, as in <see cref="PairedTest"/>: what is to be found are drops of several points,
 /// where most flips are losses. The watch ends after <see cref="RollbackState.Window"/> pairs, so the threshold need not be Ville's 1/α, which holds for ever: it is the least for which the
 /// walk of wins and losses of a fair coin crosses it within the window with probability α at most, computed exactly. Whatever makes requests harder for both models makes no flips, and no alarm.
+/// Decision: a mixture, though λ = 0.7 alone finds 6 % losses against 1 % wins within 200 requests in 78 watches of 100 instead of 75: where models flip more, 9 % against 4 %, it finds 64 within
+/// 500 and the mixture 76.
 /// </para>
 /// <para>
 /// Rates: <see cref="RateComparison"/> with the threshold 1/α. They need several times as many requests, and a record from easier traffic makes them alarm: the two rates are compared as if the
