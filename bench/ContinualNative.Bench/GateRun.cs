@@ -5,23 +5,43 @@ namespace ContinualNative.Bench;
 
 /// <summary>
 /// The statistics of the update cycle on simulated data: false promotions and power of the gate, false alarms and delays of the rollback, of the canary and of the drift detectors.
-/// <c>gate [--runs N] [--seed S]</c> prints Markdown. Nothing here takes a model: what is measured is arithmetic.
+/// <c>gate [--runs N] [--seed S] [--part NAME]</c> prints Markdown. Nothing here takes a model: what is measured is arithmetic.
 /// </summary>
 internal static class GateRun
 {
+    private static readonly Dictionary<string, Func<int, int, IEnumerable<GateTable>>> Parts = new(StringComparer.Ordinal)
+    {
+        ["candidates"] = GateRunCandidates.Tables,
+        ["pairs"] = GateRunRollout.PairTables,
+        ["rates"] = GateRunRollout.RateTables,
+        ["drift"] = GateRunDrift.Tables,
+    };
+
     public static Task<int> RunAsync(string[] args)
     {
         int runs = 1000, seed = 1;
+        string[] parts = [.. Parts.Keys];
         for (int i = 0; i < args.Length; i += 2)
         {
-            if (i + 1 == args.Length || !int.TryParse(args[i + 1], CultureInfo.InvariantCulture, out int number) || number < 1 || args[i] is not ("--runs" or "--seed"))
+            string value = i + 1 < args.Length ? args[i + 1] : "";
+            bool isNumber = int.TryParse(value, CultureInfo.InvariantCulture, out int number) && number >= 1;
+            switch (args[i])
             {
-                Console.Error.WriteLine("usage: gate [--runs N] [--seed S]");
-                return Task.FromResult(2);
+                case "--runs" when isNumber:
+                    runs = number;
+                    break;
+                case "--seed" when isNumber:
+                    seed = number;
+                    break;
+                case "--part" when Parts.ContainsKey(value):
+                    parts = [value];
+                    break;
+                default:
+                    Console.Error.WriteLine($"usage: gate [--runs N] [--seed S] [--part {string.Join('|', Parts.Keys)}]");
+                    return Task.FromResult(2);
             }
-            (runs, seed) = args[i] == "--runs" ? (number, seed) : (runs, number);
         }
-        foreach (GateTable table in GateRunCandidates.Tables(runs, seed).Concat(GateRunRollout.Tables(runs, seed)).Concat(GateRunDrift.Tables(runs, seed)))
+        foreach (GateTable table in parts.SelectMany(part => Parts[part](runs, seed)))
         {
             Console.Out.WriteLine(table.ToMarkdown());
         }

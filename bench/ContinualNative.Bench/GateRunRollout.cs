@@ -5,9 +5,13 @@ namespace ContinualNative.Bench;
 /// <summary>Rollback and canary.</summary>
 internal static class GateRunRollout
 {
-    public static IEnumerable<GateTable> Tables(int runs, int seed)
+    public static IEnumerable<GateTable> PairTables(int runs, int seed)
     {
         yield return Pairs(runs, seed);
+    }
+
+    public static IEnumerable<GateTable> RateTables(int runs, int seed)
+    {
         yield return Rates(runs, seed);
         yield return Canary(runs, seed);
     }
