@@ -10,6 +10,7 @@ internal static class Program
         ["routing"] = RoutingBench.RunAsync,
         ["store"] = StoreRun.RunAsync,
         ["latency"] = LatencyRun.RunAsync,
+        ["gate"] = GateRun.RunAsync,
     };
 
     private static Task<int> Main(string[] args)

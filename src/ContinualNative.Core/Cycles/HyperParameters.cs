@@ -22,11 +22,11 @@ public sealed record HyperParameters(int Rank, double Alpha, double LearningRate
     /// <remarks>
     /// <list type="bullet">
     /// <item>Learning rate: 5·10⁻⁴ · (2000 ÷ width)^0.78, from 10⁻⁴ to 3·10⁻³. The best rate of LoRA is about ten times that of full fine-tuning, hardly depends on the rank with α ÷ rank, and falls with the
-    /// width (Schulman et al. 2025, "LoRA Without Regret"; the exponent is what is fitted there for Llama). 512 elements give 1.4·10⁻³, 2048 give 4.9·10⁻⁴.</item>
+    /// width (Schulman et al. 2025, "LoRA Without Regret"; this form, and the exponent for Llama models, are in the same authors' Tinker cookbook). 512 elements give 1.4·10⁻³, 2048 give 4.9·10⁻⁴.</item>
     /// <item>Rank: 8 below 200 examples, 16 below 2000, 32 from there on; for few examples capacity is not what is missing (ibid.). At most an eighth of the width, at least 4. α = 2 · rank, as is common.</item>
     /// <item>Epochs: so many that about 3000 examples are seen, 2 to 8; fewer, but one at least, where 4 · parameters · tokens operations (forwards, and backwards without gradients of weights) at a cautious
     /// 150 GFLOP/s would take more than the time that is given.</item>
-    /// <item>Batch: 24 to an epoch, as a power of two from 256 to 4096 tokens and never less than two examples; LoRA suffers from large batches more than full training does (ibid.).</item>
+    /// <item>Batch: 24 to an epoch, at least two examples each, as a power of two from 256 to 4096 tokens; LoRA suffers from large batches more than full training does (ibid.).</item>
     /// <item>Anchor: 0.2 below 200 examples, 0.1 below 2000, 0.05 from there on: the less there is to learn from, the less the model should move. Set by feel; ablations have to say what it is worth.</item>
     /// </list>
     /// </remarks>

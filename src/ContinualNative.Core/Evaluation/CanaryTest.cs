@@ -54,7 +54,8 @@ public sealed class CanaryTest
             (false, true) => State with { ChampionGood = State.ChampionGood + 1 },
             (false, false) => State with { ChampionBad = State.ChampionBad + 1 },
         };
-        if (candidate != good && Evidence >= 1 / State.Alpha)
+        // The champion's good news add little by themselves; the next bad outcome of the candidate's counts them too.
+        if (candidate && !good && Evidence >= 1 / State.Alpha)
         {
             State = State with
             {

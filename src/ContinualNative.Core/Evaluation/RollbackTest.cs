@@ -11,6 +11,8 @@ namespace ContinualNative.Core.Evaluation;
 /// Pairs: the wealth of a gambler who bets that losses are more frequent than wins, averaged over λ from 0.4 to 0.9, as in <see cref="PairedTest"/>: what is to be found are drops of several points,
 /// where most flips are losses. The watch ends after <see cref="RollbackState.Window"/> pairs, so the threshold need not be Ville's 1/α, which holds for ever: it is the least for which the
 /// walk of wins and losses of a fair coin crosses it within the window with probability α at most, computed exactly. Whatever makes requests harder for both models makes no flips, and no alarm.
+/// Decision: a mixture, though λ = 0.7 alone finds 6 % losses against 1 % wins within 200 requests in 78 watches of 100 instead of 75: where models flip more, 9 % against 4 %, it finds 64 within
+/// 500 and the mixture 76.
 /// </para>
 /// <para>
 /// Rates: <see cref="RateComparison"/> with the threshold 1/α. They need several times as many requests, and a record from easier traffic makes them alarm: the two rates are compared as if the
@@ -25,7 +27,6 @@ public sealed class RollbackTest
     private static readonly double[] Bets = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
     private static readonly ConcurrentDictionary<(int Window, double Alpha), double> Thresholds = new();
 
-    private readonly double _pairedThreshold;
     private readonly double _rateThreshold;
 
     /// <summary>Starts, or goes on where a stored state ended. Throws <see cref="ArgumentException"/> for a state that cannot be.</summary>
@@ -38,12 +39,15 @@ public sealed class RollbackTest
             throw new ArgumentException($"There is no such watch: {state}.", nameof(state));
         }
         State = state;
-        _pairedThreshold = state.PairedShare > 0 ? ThresholdFor(state.Window, state.Alpha * state.PairedShare) : double.PositiveInfinity;
+        PairedThreshold = state.PairedShare > 0 ? ThresholdFor(state.Window, state.Alpha * state.PairedShare) : double.PositiveInfinity;
         _rateThreshold = state.PairedShare < 1 ? 1 / (state.Alpha * (1 - state.PairedShare)) : double.PositiveInfinity;
     }
 
     /// <summary>Everything there is to know of it.</summary>
     public RollbackState State { get; private set; }
+
+    /// <summary>The wealth of the pairs from which on it alarms; infinite when pairs don't count.</summary>
+    public double PairedThreshold { get; }
 
     /// <summary>Whether the new champion is to be taken back.</summary>
     public bool Alarm => State.Alarm;
@@ -61,7 +65,7 @@ public sealed class RollbackTest
     public bool IsOver => Alarm || Pairs >= State.Window || Outcomes >= State.Window;
 
     /// <summary>The evidence of the pairs, as a share of what an alarm needs; 0 when pairs don't count.</summary>
-    public double PairedProgress => Wealth(State.Wins, State.Losses) / _pairedThreshold;
+    public double PairedProgress => Wealth(State.Wins, State.Losses) / PairedThreshold;
 
     /// <summary>The same of the rates.</summary>
     public double RateProgress => RateComparison.Evidence(State.ReferenceCount - State.ReferenceGood, State.ReferenceGood, State.Bad, State.Good) / _rateThreshold;
@@ -112,8 +116,8 @@ public sealed class RollbackTest
         return Alarm;
     }
 
-    /// <summary>The least threshold that the wealth of a bet on a fair coin reaches within <paramref name="window"/> flips with probability <paramref name="alpha"/> at most.</summary>
-    internal static double ThresholdFor(int window, double alpha) => window > MostExact ? 1 / alpha : Thresholds.GetOrAdd((window, alpha), static key =>
+    // The least threshold that the wealth of a bet on a fair coin reaches within so many flips with probability alpha at most.
+    private static double ThresholdFor(int window, double alpha) => window > MostExact ? 1 / alpha : Thresholds.GetOrAdd((window, alpha), static key =>
     {
         double low = 1, high = 1 / key.Alpha;
         while (high / low > 1.0001)

@@ -9,15 +9,15 @@ namespace ContinualNative.Core.Cycles.Drift;
 /// </summary>
 /// <remarks>
 /// <para>
-/// The threshold comes from the reference itself: it is split at random into as many as are recent and the rest, many times, and a gamma distribution with the mean and variance of those distances
-/// stands for the null distribution, which is a weighted sum of χ² (the fit of two moments: Satterthwaite 1946; its quantile by Wilson and Hilferty 1931). It is compared once in a quarter of the
-/// recent window, at the level that gives the wanted time between two alarms; comparisons of windows that overlap alarm together, so that in fact it is longer.
+/// The threshold comes from the reference itself: it is split at random into as many as are recent and the rest, many times. A χ² with the mean, variance and skewness of those distances
+/// stands for the null distribution, which is a weighted sum of χ² (the fit of three moments: Pearson 1959, Biometrika 46; its quantile by Wilson and Hilferty 1931). It is compared once in a quarter of
+/// the recent window, at the level that gives the wanted time between two alarms. What that is in fact was simulated: see the tests and <c>bench/results</c>.
 /// </para>
-/// <para>A request costs two additions of vectors; the splits, once for a reference, some ten million additions. What changes in the embeddings' spread and leaves their mean is not seen.</para>
+/// <para>A request costs two additions of vectors; the splits, once for a reference, some thirty million additions. What changes in the embeddings' spread and leaves their mean is not seen.</para>
 /// </remarks>
 public sealed class EmbeddingDrift
 {
-    private const int Splits = 400;
+    private const int Splits = 1000;
 
     private readonly int _dimension;
     private readonly int _every;
@@ -128,25 +128,31 @@ public sealed class EmbeddingDrift
         Random random = new((int)_seed);
         int[] order = [.. Enumerable.Range(0, _referenceCount)];
         float[] sum = new float[_dimension];
-        double mean = 0, squares = 0;
+        double[] distances = new double[Splits];
         for (int split = 0; split < Splits; split++)
         {
-            double distance = SplitDistance(random, order, sum);
-            mean += distance / Splits;
-            squares += distance * distance / Splits;
+            distances[split] = SplitDistance(random, order, sum);
         }
-        double variance = Math.Max(squares - mean * mean, 0);
-        // Embeddings that are all the same have no distances: whatever differs is a change.
-        if (mean <= 0 || variance <= 0)
-        {
-            Threshold = double.Epsilon;
-            return;
-        }
-        double nine = 9 * mean * mean / variance;
-        double root = 1 - 1 / nine + QualityEstimate.NormalQuantile(1 - Math.Min(_level, 0.5)) / Math.Sqrt(nine);
-        // A split's distance has the variance (1/m + 1/(n − m)) of single embeddings, the watched one (1/m + 1/n).
         double m = _recentCount, n = _referenceCount;
-        Threshold = mean * root * root * root * (1 / m + 1 / n) / (1 / m + 1 / (n - m));
+        // A split's distance has the variance (1/m + 1/(n − m)) of single embeddings, the watched one (1/m + 1/n).
+        double scaled = UpperQuantile(distances, _level) * (1 / m + 1 / n) / (1 / m + 1 / (n - m));
+        // Embeddings that are all the same are as far apart as rounding puts them.
+        Threshold = Math.Max(scaled, Math.Max(1e-9 * _mean.Sum(static x => x * x), double.Epsilon));
+    }
+
+    private static double UpperQuantile(double[] distances, double level)
+    {
+        double mean = distances.Average();
+        double deviation = Math.Sqrt(distances.Average(d => (d - mean) * (d - mean)));
+        if (deviation <= 0)
+        {
+            return mean;
+        }
+        // A skewness below that of one χ² of this mean and variance is chance; of 1000 splits it is known to a fifth or so.
+        double skewness = Math.Max(distances.Average(d => Math.Pow((d - mean) / deviation, 3)), 2 * deviation / mean);
+        double freedom = 8 / (skewness * skewness);
+        double root = 1 - 2 / (9 * freedom) + QualityEstimate.NormalQuantile(1 - Math.Min(level, 0.5)) * Math.Sqrt(2 / (9 * freedom));
+        return mean + deviation * (freedom * root * root * root - freedom) / Math.Sqrt(2 * freedom);
     }
 
     // With S the sum of m drawn ones and μ the mean of all n, the means of the two parts are S/m and (nμ − S)/(n − m), and their difference is (S/m − μ) n/(n − m).

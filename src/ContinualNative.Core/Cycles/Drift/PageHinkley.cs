@@ -13,8 +13,8 @@ namespace ContinualNative.Core.Cycles.Drift;
 /// </para>
 /// <para>
 /// λ follows from the wanted mean time between false alarms by Siegmund's approximation (1985, "Sequential Analysis", eq. 2.56 with the overshoot's 1.166),
-/// (exp(2δ′(λ + 1.166)) − 1 − 2δ′(λ + 1.166)) ÷ (2δ′²), with δ′ = δ − 1/√n: a reference of n values is off by 1/√n, and one that is too high eats into δ. What it then is was simulated: see the
-/// tests and <c>bench/results</c>. Requests that come in bursts of the same kind are not independent, and make it alarm more often.
+/// (exp(2δ′(λ + 1.166)) − 1 − 2δ′(λ + 1.166)) ÷ (2δ′²), with δ′ = δ − 1/√n: a reference of n values is off by 1/√n, and one that is too high eats into δ. Alarms then
+/// come half as often as asked for, or less: see the tests and <c>bench/results</c>. Requests that come in bursts of the same kind are not independent, and make it alarm more often.
 /// </para>
 /// </remarks>
 public sealed class PageHinkley
@@ -26,7 +26,7 @@ public sealed class PageHinkley
 
     /// <summary>Starts with nothing seen.</summary>
     /// <param name="reference">Values that it learns from before it watches, 50 or more.</param>
-    /// <param name="meanRunLength">Watched values between two false alarms, on average; 100 or more.</param>
+    /// <param name="meanRunLength">Watched values between two false alarms, on average, at least; 100 or more.</param>
     /// <param name="slack">δ: half the fall that is to be found, in standard deviations; above 1/√reference, to 2.</param>
     public PageHinkley(int reference = 500, double meanRunLength = 10_000, double slack = 0.25)
     {
