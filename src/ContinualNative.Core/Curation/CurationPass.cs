@@ -90,19 +90,19 @@ internal sealed class CurationPass
     }
 
     /// <summary>
-    /// Caps the fresh examples by the key on whose word they rest, then by their number. Decision: where one key sent and reported everything, there is no cap: there is nobody to protect from it,
-    /// and half of its owner's data would be lost.
+    /// Caps the fresh examples by the key on whose word they rest, then by their number. Decision: there is no cap where one key sent and reported everything, nor where nobody else
+    /// (no second key, no teacher) says anything: there is nobody to protect from it, and nothing would be left of its owner's data.
     /// </summary>
     public void Cap()
     {
         List<CurationItem> fresh = [.. Training().Where(static i => i.Role == CurationRole.Fresh)];
-        Dictionary<string, List<CurationItem>> voices = fresh.Where(static i => i.Truth.Reporter is not null)
-            .GroupBy(static i => i.Truth.Reporter!, StringComparer.Ordinal).ToDictionary(static g => g.Key, static g => g.ToList(), StringComparer.Ordinal);
-        int keys = fresh.Select(static i => i.Request.Key.KeyId ?? "").Concat(voices.Keys).Distinct(StringComparer.Ordinal).Count();
-        if (keys > 1)
+        List<CurationItem>[] voices = [.. fresh.Where(static i => i.Truth.Reporter is not null).GroupBy(static i => i.Truth.Reporter!, StringComparer.Ordinal).Select(static g => g.ToList())];
+        int confirmed = fresh.Count - voices.Sum(static v => v.Count);
+        int keys = fresh.Select(static i => i.Request.Key.KeyId ?? "").Concat(fresh.Select(static i => i.Truth.Reporter).OfType<string>()).Distinct(StringComparer.Ordinal).Count();
+        if (keys > 1 && voices.Length + Math.Min(confirmed, 1) > 1)
         {
-            int most = KeyCaps.Most([.. voices.Values.Select(static v => v.Count)], fresh.Count - voices.Values.Sum(static v => v.Count), _options.MaxPerKey);
-            foreach (CurationItem item in voices.Values.SelectMany(voice => Chosen(voice).Skip(most)))
+            int most = Math.Max(1, KeyCaps.Most([.. voices.Select(static v => v.Count)], confirmed, _options.MaxPerKey));
+            foreach (CurationItem item in voices.SelectMany(voice => Chosen(voice).Skip(most)))
             {
                 item.Exclusion = CurationExclusion.KeyCap;
             }

@@ -77,7 +77,7 @@ public sealed record CurationReport
         return Encoding.UTF8.GetString(stream.ToArray());
     }
 
-    /// <summary>The report in plain words, line by line.</summary>
+    /// <summary>The report in plain words, line by line; of slices and keys the twelve largest.</summary>
     public IEnumerable<string> Lines()
     {
         yield return Text($"{Count(Fresh + Replay, "example")} to train on: {Fresh} fresh, {Replay} old ones to be remembered; {Count(Pairs, "preference pair")}.");
@@ -86,13 +86,9 @@ public sealed record CurationReport
         {
             yield return Text($"  {count} by {NameOf(source)}");
         }
-        foreach ((string slice, int count) in BySlice)
+        foreach (string line in Largest(BySlice, "slices", static slice => $"of {slice}").Concat(Largest(ByKey, "keys", static key => key.Length == 0 ? "from requests without a key" : $"from key {key}")))
         {
-            yield return Text($"  {count} of {slice}");
-        }
-        foreach ((string key, int count) in ByKey)
-        {
-            yield return Text($"  {count} from {(key.Length == 0 ? "requests without a key" : $"key {key}")}");
+            yield return line;
         }
         foreach ((CurationExclusion reason, int count) in Excluded)
         {
@@ -105,6 +101,19 @@ public sealed record CurationReport
         foreach (TrustFigure figure in Trust)
         {
             yield return Text($"Trust in {(figure.KeyId.Length == 0 ? "reports without a key" : $"key {figure.KeyId}")}: {figure.Trust:0.00} ({figure.Agreed} of {figure.Checked} checked reports borne out).");
+        }
+    }
+
+    private static IEnumerable<string> Largest(IReadOnlyDictionary<string, int> counts, string what, Func<string, string> name)
+    {
+        const int most = 12;
+        foreach ((string item, int count) in counts.OrderByDescending(static c => c.Value).ThenBy(static c => c.Key, StringComparer.Ordinal).Take(most))
+        {
+            yield return Text($"  {count} {name(item)}");
+        }
+        if (counts.Count > most)
+        {
+            yield return Text($"  and {counts.Count - most} more {what}");
         }
     }
 

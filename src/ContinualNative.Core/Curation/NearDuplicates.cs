@@ -9,8 +9,9 @@ namespace ContinualNative.Core.Curation;
 /// </summary>
 /// <remarks>
 /// Near-duplicates have the same <see cref="PromptText.Frame"/>, the same <see cref="PromptText.Numbers"/>, and a Jaccard similarity of the threshold or more.
-/// Decision: a bucket holds no more than the first <see cref="BucketMost"/> prompts. Thousands that are made of one template would share a bucket, and comparing them all
-/// takes the square of their number; with this the work grows with the number of prompts, and the price is that some of such a crowd are not found. Put first what must be found.
+/// What many prompts have in common does not count (<c>Boilerplate</c>).
+/// <para>Decision: a bucket holds no more than the first <see cref="BucketMost"/> prompts. Thousands that are made of one template would share a bucket, and comparing them all
+/// takes the square of their number; with this the work grows with the number of prompts, and the price is that some of such a crowd are not found. Put first what must be found.</para>
 /// </remarks>
 public static class NearDuplicates
 {
@@ -32,12 +33,11 @@ public static class NearDuplicates
             return found;
         }
         int rows = Rows(threshold);
-        uint[][] shingles = new uint[prompts.Count][];
+        uint[][] shingles = Shingles(prompts);
         Dictionary<ulong, List<int>> buckets = [];
         HashSet<int> candidates = [];
         for (int i = 0; i < prompts.Count; i++)
         {
-            shingles[i] = MinHash.Shingles(prompts[i].Body);
             candidates.Clear();
             Visit(buckets, prompts[i], MinHash.Signature(shingles[i]), rows, i, candidates);
             foreach (int j in candidates)
@@ -54,6 +54,21 @@ public static class NearDuplicates
             list.Sort();
         }
         return found;
+    }
+
+    private static uint[][] Shingles(IReadOnlyList<PromptText> prompts)
+    {
+        uint[][] shingles = new uint[prompts.Count][];
+        foreach (IGrouping<string, int> frame in Enumerable.Range(0, prompts.Count).GroupBy(i => prompts[i].Frame, StringComparer.Ordinal))
+        {
+            int[] members = [.. frame];
+            string[] texts = Boilerplate.Strip([.. members.Select(i => prompts[i].Body)]);
+            for (int i = 0; i < members.Length; i++)
+            {
+                shingles[members[i]] = MinHash.Shingles(texts[i]);
+            }
+        }
+        return shingles;
     }
 
     // The longest bands (the fewest comparisons) by which a pair at the threshold t is found often enough: 1 − (1 − t^r)^(n/r).

@@ -92,9 +92,7 @@ public sealed record SignalPlan
     internal static int ByArrival(SignalKey a, SignalKey b) =>
         a.Sequence != b.Sequence ? a.Sequence.CompareTo(b.Sequence) : string.CompareOrdinal(a.RequestId, b.RequestId);
 
-    // Decision: labelled requests come before those that only have an outcome, since a week's acceptances outnumber its labels by far and teach less. Among
-    // equals the hash decides, and where there are too many, no key takes more than its share as long as others have some: a client that floods the server
-    // does not push out what the others asked.
+    // Where there are too many, no key takes more than its share as long as others have some: a client that floods the server does not push out what the others asked.
     private static List<SignalKey> Fresh(List<SignalKey> fresh, CurationOptions options)
     {
         int most = (int)Math.Min((long)options.MaxExamples * Spare, int.MaxValue);
@@ -106,7 +104,7 @@ public sealed record SignalPlan
         int perKey = Math.Max(1, (int)(most * options.MaxPerKey));
         Dictionary<string, int> counts = new(StringComparer.Ordinal);
         List<SignalKey> first = [], later = [];
-        foreach (SignalKey key in Ordered(fresh, "fresh").OrderBy(static k => k.Labelled ? 0 : 1))
+        foreach (SignalKey key in Ordered(fresh, "fresh"))
         {
             int count = counts.GetValueOrDefault(key.KeyId ?? "");
             counts[key.KeyId ?? ""] = count + 1;
@@ -124,9 +122,11 @@ public sealed record SignalPlan
         return lowest;
     }
 
+    // Decision: labelled requests come before those that only have an outcome, since a week's acceptances outnumber its labels by far, and teach and show less. Among
+    // equals the hash decides.
     private static IEnumerable<SignalKey> Ordered(List<SignalKey> keys, string purpose) =>
         keys.Select(key => (Hash: StableHash.Of(purpose, key.RequestId), Key: key))
-            .OrderBy(static k => k.Hash).ThenBy(static k => k.Key.RequestId, StringComparer.Ordinal).Select(static k => k.Key);
+            .OrderBy(static k => k.Key.Labelled ? 0 : 1).ThenBy(static k => k.Hash).ThenBy(static k => k.Key.RequestId, StringComparer.Ordinal).Select(static k => k.Key);
 
     private static string[] Ids(IReadOnlyList<SignalKey> keys) => [.. keys.Select(static k => k.RequestId)];
 }
