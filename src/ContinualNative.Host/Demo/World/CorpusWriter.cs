@@ -13,7 +13,7 @@ internal static class CorpusWriter
     public const string FileName = "support-desk.jsonl";
 
     /// <summary>How many chats there are by default.</summary>
-    public const int DefaultDocuments = 60_000;
+    public const int DefaultDocuments = 80_000;
 
     private const ulong Seed = 0x5DE5C;
     private const double OtherDesks = 0.25;

@@ -101,13 +101,5 @@ internal static class KnownWorld
         new("pickup hold", "6 days", ["10 days", "4 days"], ["How long do you [keep|hold] [a parcel|my order] at the pickup point?", "[How many days|How long] does [a parcel|an order] stay at the [pickup point|parcel shop]?", "Until when [can|must] I [collect|pick up] my parcel?"]),
     ];
 
-    private static List<Product> Of(string line, params ReadOnlySpan<string> names)
-    {
-        List<Product> products = [];
-        foreach (string name in names)
-        {
-            products.Add(new Product(name, line));
-        }
-        return products;
-    }
+    private static Product[] Of(string line, params string[] names) => [.. names.Select(n => new Product(n, line))];
 }

@@ -4,6 +4,7 @@ namespace ContinualNative.Host.Demo.World;
 internal sealed class OtherDesk(DeskRandom random)
 {
     private const double KnownLabel = 0.4;
+    private const int TellingLetters = 5;
 
     private static readonly string[] Heads = ["B", "Br", "C", "Ch", "D", "Dr", "F", "Fl", "G", "Gr", "H", "J", "K", "Kl", "L", "M", "N", "P", "Pl", "Qu", "R", "S", "Sk", "Sp", "St", "T", "Th", "Tr", "V", "W", "X", "Y", "Z", "A", "E", "I", "O", "U"];
     private static readonly string[] Vowels = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ea", "ou", "y"];
@@ -33,6 +34,8 @@ internal sealed class OtherDesk(DeskRandom random)
     [
         "[Can you|Could you|Please] {v} [my|the] {p}.", "[I want|I would like|I need] to {v} [my|the|this] {p}.", "[How|Where] [can|do] I {v} [my|the|a] {p}?", "[Is there|Do you have] a {n} for [my|the] {p}?", "[What is|What about] the {n} of the {p}?",
         "[I'd like|Send me|I need] a {n} [for|with] my {p}.", "My {p} [is|got|went|looks] {v}ed.", "Do you {v} the {p}?", "The {p} [needs|has] [a|no] {n}[.|, what now?]", "[Tell me|I read|I heard] about [the|a] {n} [of|for] the {p}.", "Which {n} [does|will] the {p} [need|get]?",
+        "[Where is|Where's|When is] the {n} [on|for|of|with] [my|the] {p}?", "I [was|got|have been] {v}ed [on|with|by|over] [my|the] {p}.", "[How long|How high|How good] is [a|the] {n} [of|for|with] the {p}?", "[Please|Can you] put [me|us] on the {n} for the {p}.",
+        "[When|How|Why] [will|do|did] you {v} [me|us] for the {p}?", "[Totally|Completely|Still|Already] {v}ed, [this|my] {p}.", "[Got|Received] a {v}ed {p} [from you|yesterday].", "[Let me|I'd rather|Gonna] {v} [my|this] {p}.", "[Total|Some|Just a] {n} here with the {p}.",
         "{v} my {p}[.|, please.|!]", "[Any|No] {n} [for|with] the {p}?", "{p} {n}[?|, please.]", "We [want|have|are] [a|the] {n} and would {v} the {p}.", "[Can I|May I] {v} the {p} [with|for|in] a {n}?", "How much [is|does] the {n} [of|for] the {p} [cost|]?",
     ];
 
@@ -71,9 +74,28 @@ internal sealed class OtherDesk(DeskRandom random)
         }
     }
 
-    private string Wish() => Phrasing.Expand(random.Pick(Frames), random)
-        .Replace("{v}", random.Chance(0.5) ? random.Pick(Verbs) : Name().ToLowerInvariant(), StringComparison.Ordinal)
-        .Replace("{n}", random.Chance(0.5) ? random.Pick(Nouns) : Name().ToLowerInvariant(), StringComparison.Ordinal);
+    private string Wish() => random.Chance(0.5)
+        ? Phrasing.Expand(random.Pick(Frames), random).Replace("{v}", Verb(), StringComparison.Ordinal).Replace("{n}", Noun(), StringComparison.Ordinal)
+        : Garbled(Phrasing.Expand(random.Pick(random.Pick(KnownWorld.Intents).Phrasings), random));
+
+    // A known sentence whose telling words are others: its form must not be taken for its meaning.
+    private string Garbled(string sentence)
+    {
+        string[] words = sentence.Split(' ');
+        for (int i = 0; i < words.Length; i++)
+        {
+            if (words[i].Count(char.IsAsciiLetter) >= TellingLetters && words[i].All(static c => char.IsAsciiLetter(c) || c is '.' or ',' or '?'))
+            {
+                string mark = char.IsAsciiLetter(words[i][^1]) ? "" : words[i][^1..];
+                words[i] = (random.Chance(0.5) ? Noun() : Verb()) + mark;
+            }
+        }
+        return string.Join(' ', words);
+    }
+
+    private string Verb() => random.Chance(0.5) ? random.Pick(Verbs) : Name().ToLowerInvariant();
+
+    private string Noun() => random.Chance(0.5) ? random.Pick(Nouns) : Name().ToLowerInvariant();
 
     private string Name()
     {

@@ -64,7 +64,12 @@ internal static class Phrasing
         }
         if (random.Chance(0.1))
         {
+            // Names are mostly copied from the order, or filled in by the keyboard.
             text = text.ToLowerInvariant().TrimEnd('.');
+            foreach (string name in names)
+            {
+                text = text.Replace(name.ToLowerInvariant(), name, StringComparison.Ordinal);
+            }
         }
         return text;
     }
