@@ -2,38 +2,95 @@ using System.Text.Json;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Adapters;
+using ContinualNative.Host.Adapters;
+using ContinualNative.Host.Commands;
+using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Http;
 using ContinualNative.Host.Serving;
+using ContinualNative.Host.Signal;
+using ContinualNative.Storage;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace ContinualNative.Host.Admin;
 
-/// <summary><c>/admin/adapters</c>: list, load, promote and take away adapters while the server runs.</summary>
+/// <summary>
+/// <c>/admin/adapters</c>: list, load, promote and take away adapters while the server runs. Where the server has a store, all are recorded there and outlive a restart.
+/// </summary>
 internal static class AdapterEndpoints
 {
+    private const int MostPromotions = 1000;
+
+    // One change at a time, so that nothing is deleted while it becomes champion.
+    private static readonly SemaphoreSlim Gate = new(1, 1);
+
     public static void MapAdapters(this IEndpointRouteBuilder routes)
     {
         RouteGroupBuilder adapters = routes.MapGroup("/admin/adapters");
         adapters.MapGet("", ListAsync);
-        adapters.MapPost("", LoadAsync);
-        adapters.MapDelete("/{id}", UnloadAsync);
-        adapters.MapPost("/{id}/promote", PromoteAsync);
+        adapters.MapGet("/{id}", ShowAsync);
+        adapters.MapPost("", static http => CycleEndpoints.OnStoreAsync(http, () => LoadAsync(http)));
+        adapters.MapDelete("/{id}", static http => CycleEndpoints.OnStoreAsync(http, () => UnloadAsync(http)));
+        adapters.MapPost("/{id}/promote", static http => CycleEndpoints.OnStoreAsync(http, () => PromoteAsync(http)));
     }
 
     private static AdapterManager Adapters(HttpContext http) => http.RequestServices.GetRequiredService<ServerState>().Model.Engine.Adapters;
 
-    private static Task ListAsync(HttpContext http) => JsonOut.WriteAsync(http, Adapters(http), static (json, adapters) =>
+    private static TrafficStore? Store(HttpContext http) => http.RequestServices.GetRequiredService<SignalHub>().Store;
+
+    private static async Task<T> AloneAsync<T>(HttpContext http, Func<Task<T>> change)
     {
-        json.WriteStartObject();
-        json.WriteString("object", "list");
-        json.WriteString("champion", adapters.Champion ?? ModelAddress.Base);
-        json.WriteStartArray("data");
-        foreach (AdapterInfo adapter in adapters.List())
+        await Gate.WaitAsync(http.RequestAborted);
+        try
         {
-            Write(json, adapter);
+            return await change();
         }
-        json.WriteEndArray();
-        json.WriteEndObject();
+        finally
+        {
+            Gate.Release();
+        }
+    }
+
+    private static Task ListAsync(HttpContext http) => CycleEndpoints.OnStoreAsync(http, async () =>
+    {
+        AdapterManager adapters = Adapters(http);
+        IReadOnlyList<AdapterInfo> loaded = adapters.List();
+        List<AdapterJson> all = [.. loaded.Select(a => new AdapterJson(a.Id, a, Store(http)?.Adapter(a.Id)))];
+        HashSet<string> listed = [.. loaded.Select(static a => a.Id)];
+        all.AddRange((Store(http)?.Adapters() ?? []).Where(a => !listed.Contains(a.Id) && !AdapterIntake.IsDeleted(a)).Select(static a => new AdapterJson(a.Id, null, a)));
+        await JsonOut.WriteAsync(http, (Champion: adapters.Champion ?? ModelAddress.Base, All: all), static (json, page) =>
+        {
+            json.WriteStartObject();
+            json.WriteString("object", "list");
+            json.WriteString("champion", page.Champion);
+            json.WriteStartArray("data");
+            foreach (AdapterJson adapter in page.All)
+            {
+                AdapterJson.Write(json, adapter);
+            }
+            json.WriteEndArray();
+            json.WriteEndObject();
+        });
+    });
+
+    private static Task ShowAsync(HttpContext http) => CycleEndpoints.OnStoreAsync(http, async () =>
+    {
+        AdapterJson adapter = Known(http);
+        TrafficStore? store = Store(http);
+        IReadOnlyList<StoredEvaluation> evaluations = store is null ? [] : CycleCommand.EvaluationsOf(store, adapter.Id);
+        PromotionRecord[] promotions = [.. (store?.Promotions(MostPromotions) ?? []).Where(p => p.Adapter == adapter.Id || p.Previous == adapter.Id)];
+        await JsonOut.WriteAsync(http, (adapter, evaluations, promotions), static (json, a) =>
+        {
+            json.WriteStartObject();
+            a.adapter.WriteMembers(json);
+            CycleCommand.Write(json, "evaluations", a.evaluations);
+            json.WriteStartArray("promotions");
+            foreach (PromotionRecord promotion in a.promotions)
+            {
+                CycleText.Write(json, promotion, evidence: true);
+            }
+            json.WriteEndArray();
+            json.WriteEndObject();
+        });
     });
 
     private static async Task LoadAsync(HttpContext http)
@@ -42,7 +99,7 @@ internal static class AdapterEndpoints
         AdapterInfo loaded = http.Request.ContentType?.StartsWith("application/octet-stream", StringComparison.OrdinalIgnoreCase) is true
             ? await LoadUploadAsync(http, adapters)
             : await LoadFileAsync(http, adapters);
-        await JsonOut.WriteAsync(http, loaded, Write, 201);
+        await JsonOut.WriteAsync(http, new AdapterJson(loaded.Id, loaded, Store(http)?.Adapter(loaded.Id)), AdapterJson.Write, 201);
     }
 
     private static async Task<AdapterInfo> LoadFileAsync(HttpContext http, AdapterManager adapters)
@@ -65,25 +122,38 @@ internal static class AdapterEndpoints
             }
         }
         CheckId(id ?? throw ApiException.Missing("id"));
+        MustNotBeLoaded(adapters, id);
+        if (path is null && Store(http)?.Adapter(id) is { File: not null } recorded)
+        {
+            AdapterShelf shelf = await http.RequestServices.GetRequiredService<CycleService>().ShelfAsync(http.RequestAborted);
+            return await adapters.LoadAsync(id, shelf.Verify(recorded), http.RequestAborted);
+        }
         if (!File.Exists(path ?? throw ApiException.Missing("path")))
         {
             throw ApiException.WrongValue("path", "Invalid 'path': there is no such file on the server's machine.");
         }
-        return await adapters.LoadAsync(id, path, http.RequestAborted);
+        return Store(http) is { } store
+            ? await TakeAsync(http, adapters, store, id, path, async target =>
+            {
+                await using FileStream from = File.OpenRead(path);
+                await WriteAsync(from, target, http.RequestAborted);
+            })
+            : await adapters.LoadAsync(id, path, http.RequestAborted);
     }
 
     private static async Task<AdapterInfo> LoadUploadAsync(HttpContext http, AdapterManager adapters)
     {
         string? id = http.Request.Query["id"];
         CheckId(id ?? throw ApiException.Invalid("missing_required_parameter", "Missing required parameter: 'id'. Upload to /admin/adapters?id=NAME.", "id"));
-        if (adapters.List().Any(a => a.Id == id))
-        {
-            throw new EngineException(EngineError.Conflict, $"There is an adapter '{id}' already. Delete it first, or use another id.", "id");
-        }
+        MustNotBeLoaded(adapters, id);
         // An adapter is far larger than a chat; who may upload one has been checked already.
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
         {
             limit.MaxRequestBodySize = 4L << 30;
+        }
+        if (Store(http) is { } store)
+        {
+            return await TakeUploadAsync(http, adapters, store, id);
         }
         string folder = Path.Combine(http.RequestServices.GetRequiredService<ServeOptions>().Data, "adapters");
         Directory.CreateDirectory(folder);
@@ -91,11 +161,7 @@ internal static class AdapterEndpoints
         string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
         try
         {
-            await using (FileStream file = new(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16, useAsync: true))
-            {
-                await http.Request.Body.CopyToAsync(file, http.RequestAborted);
-                file.Flush(flushToDisk: true);
-            }
+            await WriteAsync(http.Request.Body, temporary, http.RequestAborted);
             AdapterInfo loaded = await adapters.LoadAsync(id, temporary, http.RequestAborted);
             File.Move(temporary, path, overwrite: true);
             return loaded with { Path = path };
@@ -106,16 +172,64 @@ internal static class AdapterEndpoints
         }
     }
 
-    private static Task UnloadAsync(HttpContext http)
+    // Received before anything waits for it: a slow client keeps nobody from promoting.
+    private static async Task<AdapterInfo> TakeUploadAsync(HttpContext http, AdapterManager adapters, TrafficStore store, string id)
     {
-        string id = Known(http);
-        if (id == ModelAddress.Base)
+        AdapterShelf shelf = await http.RequestServices.GetRequiredService<CycleService>().ShelfAsync(http.RequestAborted);
+        string received = Path.Combine(shelf.Folder, $".upload.{Guid.NewGuid():N}.part.gguf");
+        await OnDiskAsync(http, () => Task.Run(shelf.Prepare));
+        try
         {
-            throw ApiException.WrongValue("id", "Invalid 'id': 'base' is the model itself and can't be taken away.");
+            await OnDiskAsync(http, () => WriteAsync(http.Request.Body, received, http.RequestAborted));
+            return await TakeAsync(http, adapters, store, id, "the upload", target =>
+            {
+                File.Move(received, target);
+                return Task.CompletedTask;
+            });
         }
-        AdapterManager adapters = Adapters(http);
-        adapters.Unload(id);
-        return JsonOut.WriteAsync(http, id, static (json, deleted) =>
+        finally
+        {
+            File.Delete(received);
+        }
+    }
+
+    // Into the data folder and the store first: what is loaded is what a restart finds.
+    private static async Task<AdapterInfo> TakeAsync(HttpContext http, AdapterManager adapters, TrafficStore store, string id, string source, Func<string, Task> write)
+    {
+        AdapterShelf shelf = await http.RequestServices.GetRequiredService<CycleService>().ShelfAsync(http.RequestAborted);
+        BaseModel model = BaseModel.Of(http.RequestServices.GetRequiredService<ServerState>().Model);
+        AdapterIntake intake = new(shelf, store, model, http.RequestServices.GetRequiredService<TimeProvider>());
+        return await AloneAsync(http, async () =>
+        {
+            MustNotBeLoaded(adapters, id);
+            await OnDiskAsync(http, () => intake.TakeAsync(id, source, "", write, http.RequestAborted));
+            return await adapters.LoadAsync(id, shelf.PathOf(id), http.RequestAborted);
+        });
+    }
+
+    private static async Task OnDiskAsync(HttpContext http, Func<Task> work)
+    {
+        try
+        {
+            await work();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException && e is not BadHttpRequestException && !http.RequestAborted.IsCancellationRequested)
+        {
+            throw ApiException.Unavailable("adapter_not_stored", $"The adapter can't be kept in the data folder: {e.Message}");
+        }
+    }
+
+    private static async Task WriteAsync(Stream from, string target, CancellationToken cancellationToken)
+    {
+        await using FileStream file = new(target, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16, useAsync: true);
+        await from.CopyToAsync(file, cancellationToken);
+        file.Flush(flushToDisk: true);
+    }
+
+    private static async Task UnloadAsync(HttpContext http)
+    {
+        string id = await AloneAsync(http, () => TakeAwayAsync(http));
+        await JsonOut.WriteAsync(http, id, static (json, deleted) =>
         {
             json.WriteStartObject();
             json.WriteString("id", deleted);
@@ -125,11 +239,44 @@ internal static class AdapterEndpoints
         });
     }
 
-    private static Task PromoteAsync(HttpContext http)
+    // Decision: what was brought in and never answered goes with its file, and its id is free again. All else only leaves memory: a rollback, or a cycle, may need it.
+    private static async Task<string> TakeAwayAsync(HttpContext http)
     {
-        string id = Known(http);
+        AdapterJson known = Known(http);
+        string id = known.Id;
+        if (id == ModelAddress.Base)
+        {
+            throw ApiException.WrongValue("id", "Invalid 'id': 'base' is the model itself and can't be taken away.");
+        }
+        bool goes = known.Record is { Origin: AdapterOrigin.Imported, Status: AdapterStatus.Candidate, File: not null };
+        if (known.Loaded is not null)
+        {
+            Adapters(http).Unload(id);
+        }
+        else if (!goes)
+        {
+            throw new ApiException(409, "invalid_request_error", "conflict", $"The adapter '{id}' is not loaded. Its file stays: a cycle trained it, or it was champion.", "id");
+        }
+        if (goes && Store(http) is { } store)
+        {
+            AdapterShelf shelf = await http.RequestServices.GetRequiredService<CycleService>().ShelfAsync(http.RequestAborted);
+            await store.ForgetAdapterFileAsync(id, CancellationToken.None);
+            File.Delete(shelf.PathOf(id));
+        }
+        return id;
+    }
+
+    private static async Task PromoteAsync(HttpContext http)
+    {
+        string id = Known(http).Id;
+        if (Store(http) is { } store)
+        {
+            PromotionRecord promotion = await AloneAsync(http, () => PromoteAsync(http, store, id));
+            await JsonOut.WriteAsync(http, promotion, static (json, p) => CycleText.Write(json, p, evidence: false));
+            return;
+        }
         Adapters(http).Promote(id == ModelAddress.Base ? null : id);
-        return JsonOut.WriteAsync(http, id, static (json, champion) =>
+        await JsonOut.WriteAsync(http, id, static (json, champion) =>
         {
             json.WriteStartObject();
             json.WriteString("object", "promotion");
@@ -138,12 +285,30 @@ internal static class AdapterEndpoints
         });
     }
 
-    private static string Known(HttpContext http)
+    // Said twice, it is done once: a second promotion would make the champion its own predecessor, and a rollback would bring it back itself.
+    private static async Task<PromotionRecord> PromoteAsync(HttpContext http, TrafficStore store, string id) =>
+        (Adapters(http).Champion ?? ModelAddress.Base) == id && store.LastPromotion() is { } last && last.Adapter == id
+            ? last
+            : await http.RequestServices.GetRequiredService<CycleService>().PromoteAsync(id, "POST /admin/adapters/{id}/promote", http.RequestAborted);
+
+    // Loaded, or recorded with a file or a past; 'base' is always known.
+    private static AdapterJson Known(HttpContext http)
     {
         string id = (string)http.GetRouteValue("id")!;
-        return id == ModelAddress.Base || Adapters(http).List().Any(a => a.Id == id)
-            ? id
-            : throw new ApiException(404, "invalid_request_error", "adapter_not_found", $"There is no adapter '{JsonIn.Short(id)}'. GET /admin/adapters lists those that are loaded.", "id");
+        AdapterInfo? loaded = Adapters(http).List().FirstOrDefault(a => a.Id == id);
+        AdapterRecord? record = ModelAddress.IsValidAdapterId(id) ? Store(http)?.Adapter(id) : null;
+        bool known = id == ModelAddress.Base || loaded is not null || (record is not null && !AdapterIntake.IsDeleted(record));
+        return known
+            ? new AdapterJson(id, loaded, record)
+            : throw new ApiException(404, "invalid_request_error", "adapter_not_found", $"There is no adapter '{JsonIn.Short(id)}'. GET /admin/adapters lists those that there are.", "id");
+    }
+
+    private static void MustNotBeLoaded(AdapterManager adapters, string id)
+    {
+        if (adapters.List().Any(a => a.Id == id))
+        {
+            throw new EngineException(EngineError.Conflict, $"There is an adapter '{id}' already. Delete it first, or use another id.", "id");
+        }
     }
 
     private static void CheckId(string id)
@@ -152,20 +317,5 @@ internal static class AdapterEndpoints
         {
             throw ApiException.WrongValue("id", "Invalid 'id': an adapter's id has 1 to 64 letters, digits, '-', '_' or '.', and is not 'base'.");
         }
-    }
-
-    private static void Write(Utf8JsonWriter json, AdapterInfo adapter)
-    {
-        json.WriteStartObject();
-        json.WriteString("id", adapter.Id);
-        json.WriteString("object", "adapter");
-        json.WriteBoolean("champion", adapter.IsChampion);
-        json.WriteString("path", adapter.Path);
-        json.WriteNumber("bytes", adapter.Bytes);
-        json.WriteNumber("rank", adapter.Rank);
-        json.WriteNumber("alpha", adapter.Alpha);
-        json.WriteNumber("running", adapter.Running);
-        json.WriteNumber("created", adapter.LoadedAt.ToUnixTimeSeconds());
-        json.WriteEndObject();
     }
 }

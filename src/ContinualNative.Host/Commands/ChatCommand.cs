@@ -126,16 +126,8 @@ internal static class ChatCommand
         {
             throw new SettingException("url", $"'{address}' is not an address; it must look like http://127.0.0.1:8080/v1");
         }
-        string? key = null;
-        if (keyVariable is not null)
-        {
-            key = Environment.GetEnvironmentVariable(keyVariable);
-            if (string.IsNullOrWhiteSpace(key) || key.Any(static c => char.IsControl(c) || c > '~'))
-            {
-                throw new SettingException("key-env", $"the environment variable '{keyVariable}' {(string.IsNullOrWhiteSpace(key) ? "is not set; put the API key into it" : "holds no API key: it has characters that none has")}");
-            }
-        }
-        return await HttpChat.ConnectAsync(url, key?.Trim(), model, cancellationToken);
+        string? key = keyVariable is null ? null : ServerAccess.KeyIn(keyVariable);
+        return await HttpChat.ConnectAsync(url, key, model, cancellationToken);
     }
 
     private static void CheckSettings(ChatSettings settings)

@@ -13,6 +13,8 @@ internal static class CommandLine
         TrainCommand.Create,
         PretrainCommand.Create,
         EvalCommand.Create,
+        CycleCommand.Create,
+        AdaptersCommand.Create,
         InspectCommand.Create,
         ReportCommand.Create,
         ExplainCommand.Create,
@@ -50,7 +52,7 @@ internal static class CommandLine
             // It stops within a part of a layer, then writes a checkpoint: on a slow disk that may take longer than the usual two seconds.
             configuration.ProcessTerminationTimeout = TimeSpan.FromMinutes(5);
         }
-        else if (parsed.CommandResult.Command.Name is "import" or "backup" or "expire" or "erase")
+        else if (parsed.CommandResult.Command.Name is "import" or "export" or "promote" or "rollback" or "backup" or "expire" or "erase")
         {
             // What is on its way into the store gets there, and a half-made copy is removed.
             configuration.ProcessTerminationTimeout = TimeSpan.FromSeconds(30);

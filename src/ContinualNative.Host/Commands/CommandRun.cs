@@ -53,6 +53,9 @@ internal static class CommandRun
         return exit;
     }
 
+    /// <summary>A text of somebody else for the terminal: it must not move the cursor of whoever reads it.</summary>
+    public static string Printable(string text) => string.Concat(text.Select(static c => char.IsControl(c) && c is not ('\n' or '\t') ? '\uFFFD' : c));
+
     /// <summary>One JSON object on standard output.</summary>
     public static void WriteJson(Action<Utf8JsonWriter> write)
     {

@@ -35,21 +35,18 @@ internal static class ExplainCommand
             }
             foreach (string sentence in explanation.Sentences())
             {
-                Console.Out.WriteLine(Printable(sentence));
+                Console.Out.WriteLine(CommandRun.Printable(sentence));
             }
             if (shown)
             {
                 foreach ((string name, string text) in explanation.Texts())
                 {
                     Console.Out.WriteLine();
-                    Console.Out.WriteLine($"{Printable(name)}:");
-                    Console.Out.WriteLine(Printable(text));
+                    Console.Out.WriteLine($"{CommandRun.Printable(name)}:");
+                    Console.Out.WriteLine(CommandRun.Printable(text));
                 }
             }
             return Task.FromResult(ExitCodes.Ok);
         });
     }
-
-    // Clients' texts must not move the cursor of whoever reads them.
-    private static string Printable(string text) => string.Concat(text.Select(static c => char.IsControl(c) && c is not ('\n' or '\t') ? '\uFFFD' : c));
 }

@@ -35,7 +35,8 @@ internal static class StoreAccess
         return command;
     }
 
-    private static TrafficStore Open(ServeOptions options, Func<StoreOptions, StoreOptions>? change)
+    /// <summary>The store of a data folder. Throws <see cref="SettingException"/> when there is none, and <see cref="StoreException"/>.</summary>
+    public static TrafficStore Open(ServeOptions options, Func<StoreOptions, StoreOptions>? change = null)
     {
         string path = SignalParts.DatabaseOf(options.Data);
         // Opening would make an empty one, and hide that the folder is the wrong one.

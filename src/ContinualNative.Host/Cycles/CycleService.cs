@@ -237,7 +237,7 @@ internal sealed partial class CycleService : BackgroundService
     private static string NameOf(CycleContext context, long cycle)
     {
         string name = $"c{cycle}";
-        return File.Exists(context.Shelf.PathOf(name)) ? $"c{cycle}-{context.Now.ToUnixTimeSeconds()}" : name;
+        return File.Exists(context.Shelf.PathOf(name)) || context.Store.Adapter(name) is not null ? $"c{cycle}-{context.Now.ToUnixTimeSeconds()}" : name;
     }
 
     private async Task RunAsync(CycleContext context, Promoter promoter, CycleRecord cycle, CancellationToken stoppingToken)

@@ -84,12 +84,19 @@ internal sealed partial class ModelLoader(ServeOptions options, ServerState stat
         }
     }
 
-    // Equal for equal weights and engine, as OpenAI's is for equal back ends.
-    private static string FingerprintOf(ModelInfo model)
+    /// <summary>Equal for equal weights and engine, as OpenAI's is for equal back ends.</summary>
+    /// <param name="name">The model's name in requests.</param>
+    /// <param name="architecture">As <see cref="ModelInfo.Architecture"/>.</param>
+    /// <param name="description">As <see cref="ModelInfo.Description"/>.</param>
+    /// <param name="parameters">Number of parameters.</param>
+    /// <param name="bytes">Bytes of all tensors.</param>
+    internal static string FingerprintOf(string name, string architecture, string description, long parameters, long bytes)
     {
-        string identity = $"{model.Name}|{model.Architecture}|{model.Description}|{model.Parameters}|{model.Bytes}|{typeof(ModelLoader).Assembly.GetName().Version}";
+        string identity = $"{name}|{architecture}|{description}|{parameters}|{bytes}|{typeof(ModelLoader).Assembly.GetName().Version}";
         return "fp_" + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(identity)).AsSpan(0, 5));
     }
+
+    private static string FingerprintOf(ModelInfo model) => FingerprintOf(model.Name, model.Architecture, model.Description, model.Parameters, model.Bytes);
 
     private sealed class LoadProgress(ModelLoader loader) : IProgress<float>
     {
