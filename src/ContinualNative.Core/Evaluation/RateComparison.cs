@@ -56,7 +56,8 @@ public static class RateComparison
         double sum = 0;
         foreach (double term in terms)
         {
-            sum += Math.Exp(term - most);
+            // Most points are nowhere near what was seen; e⁻⁴⁰ of the largest is beyond the sum's last digit.
+            sum += term > most - 40 ? Math.Exp(term - most) : 0;
         }
         return most + Math.Log(sum);
     }
