@@ -5,7 +5,7 @@ using ContinualNative.Interop.Llama;
 
 namespace ContinualNative.Host.Adapters;
 
-/// <summary>The model that adapters belong to, without its weights: enough to tell whether one fits, and to name the model as a server of it would.</summary>
+/// <summary>The model that adapters belong to: enough to tell whether one fits, and to name the model as a server of it would.</summary>
 /// <param name="Path">The GGUF file.</param>
 /// <param name="Head">Its head.</param>
 /// <param name="Fingerprint">As <see cref="ServedModel.Fingerprint"/>.</param>
@@ -22,7 +22,8 @@ internal sealed record BaseModel(string Path, GgufFile Head, string Fingerprint)
         GgufFile head = ModelFile.Read(path);
         try
         {
-            using LlamaModelHandle model = LlamaModelHandle.Load(path, vocabularyOnly: true);
+            // Mapped, not read: llama.cpp's description of a model, which the fingerprint holds, is not whole when only its vocabulary is loaded.
+            using LlamaModelHandle model = LlamaModelHandle.Load(path, repackWeights: false);
             string name = options.Name ?? System.IO.Path.GetFileNameWithoutExtension(path);
             return new BaseModel(path, head, ModelLoader.FingerprintOf(name, head.Architecture, model.Description, model.Parameters, model.Bytes));
         }

@@ -203,7 +203,16 @@ internal static class AdapterEndpoints
         {
             MustNotBeLoaded(adapters, id);
             await OnDiskAsync(http, () => intake.TakeAsync(id, source, "", write, http.RequestAborted));
-            return await adapters.LoadAsync(id, shelf.PathOf(id), http.RequestAborted);
+            try
+            {
+                return await adapters.LoadAsync(id, shelf.PathOf(id), http.RequestAborted);
+            }
+            catch (EngineException e) when (e.Error == EngineError.BadFile && IsDeletable(store.Adapter(id)))
+            {
+                // llama.cpp refuses what was found to fit: nothing can be done with it.
+                await DeleteAsync(shelf, store, id);
+                throw;
+            }
         });
     }
 
@@ -248,7 +257,7 @@ internal static class AdapterEndpoints
         {
             throw ApiException.WrongValue("id", "Invalid 'id': 'base' is the model itself and can't be taken away.");
         }
-        bool goes = known.Record is { Origin: AdapterOrigin.Imported, Status: AdapterStatus.Candidate, File: not null };
+        bool goes = IsDeletable(known.Record);
         if (known.Loaded is not null)
         {
             Adapters(http).Unload(id);
@@ -260,10 +269,18 @@ internal static class AdapterEndpoints
         if (goes && Store(http) is { } store)
         {
             AdapterShelf shelf = await http.RequestServices.GetRequiredService<CycleService>().ShelfAsync(http.RequestAborted);
-            await store.ForgetAdapterFileAsync(id, CancellationToken.None);
-            File.Delete(shelf.PathOf(id));
+            await DeleteAsync(shelf, store, id);
         }
         return id;
+    }
+
+    private static bool IsDeletable(AdapterRecord? adapter) => adapter is { Origin: AdapterOrigin.Imported, Status: AdapterStatus.Candidate, File: not null };
+
+    // The record first: a record of a file that is gone would be worse than a file that nothing knows.
+    private static async Task DeleteAsync(AdapterShelf shelf, TrafficStore store, string id)
+    {
+        await store.ForgetAdapterFileAsync(id, CancellationToken.None);
+        File.Delete(shelf.PathOf(id));
     }
 
     private static async Task PromoteAsync(HttpContext http)

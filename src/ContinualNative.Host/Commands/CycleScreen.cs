@@ -27,7 +27,7 @@ internal static class CycleScreen
     public static void Print(CycleRecord cycle, IReadOnlyList<StoredEvaluation> evaluations, TextWriter output)
     {
         Write(output, $"Cycle {cycle.Id}: {CycleText.Name(cycle.State)}");
-        Write(output, $"  '{cycle.Candidate}' against the champion '{cycle.Champion}'; begun {cycle.StartedAt:yyyy-MM-dd HH:mm:ss} by {CycleText.Name(cycle.Trigger)}{(cycle.Cause.Length > 0 ? $" ({cycle.Cause})" : "")}, {CycleText.Name(cycle.State)} since {cycle.ChangedAt:yyyy-MM-dd HH:mm:ss}");
+        Write(output, $"  '{cycle.Candidate}' against the champion '{cycle.Champion}'; begun {cycle.StartedAt:yyyy-MM-dd HH:mm:ss} UTC by {CycleText.Name(cycle.Trigger)}{(cycle.Cause.Length > 0 ? $" ({cycle.Cause})" : "")}, {CycleText.Name(cycle.State)} since {cycle.ChangedAt:yyyy-MM-dd HH:mm:ss}");
         if (cycle.Outcome.Length > 0)
         {
             Write(output, $"  {cycle.Outcome}");

@@ -72,6 +72,13 @@ internal sealed class TestStore : IDisposable
     /// <summary>Ids of the further requests.</summary>
     public static string Id(int number) => $"f{number:x23}";
 
+    public string Write(string name, byte[] bytes)
+    {
+        string path = Path.Combine(Folder, name);
+        File.WriteAllBytes(path, bytes);
+        return path;
+    }
+
     public string Write(string name, string text)
     {
         string path = Path.Combine(Folder, name);
