@@ -112,9 +112,11 @@ public sealed partial class TrafficStore : IAsyncDisposable
     public IReadOnlyList<string> RecentLabelled(string task, int most) =>
         _readers.Read(session => SignalReader.RecentLabelled(session, task, most));
 
-    /// <summary>Embeddings of the newest labelled requests whose label may be trained on, or that were marked as learned, newest first.</summary>
-    public IReadOnlyList<ReadOnlyMemory<float>> LearnedEmbeddings(int most) =>
-        _readers.Read(session => _signal.LearnedEmbeddings(session, most));
+    /// <summary>
+    /// Embeddings of the newest labelled requests that the model can answer, as far as is known: a local answer to it was right, or an adapter that is or was champion learned from it.
+    /// </summary>
+    public IReadOnlyList<ReadOnlyMemory<float>> KnownEmbeddings(int most) =>
+        _readers.Read(session => _signal.KnownEmbeddings(session, most));
 
     /// <summary>Marks a stored and labelled request as golden (or not): it stays when others expire, and is asked again of every new teacher. false when it has no label.</summary>
     public Task<bool> SetGoldenAsync(string requestId, bool golden, CancellationToken cancellationToken = default) =>

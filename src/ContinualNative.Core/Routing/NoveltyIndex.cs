@@ -7,6 +7,9 @@ public sealed class NoveltyIndex
 {
     private const int Neighbours = 3;
 
+    // Cosine of an embedding with itself, rounding aside.
+    private const float Same = 1 - 1e-5f;
+
     private readonly Lock _adding = new();
     private readonly int _dimensions;
     private readonly int _seed;
@@ -59,7 +62,9 @@ public sealed class NoveltyIndex
     }
 
     /// <summary>Mean cosine distance, 0 to 2, to the three nearest (to all, when there are fewer); 1 when there are none, and for an embedding of zeros.</summary>
-    public float Distance(ReadOnlySpan<float> embedding)
+    /// <param name="embedding">The embedding.</param>
+    /// <param name="leaveOutSelf">Whether one row that equals it is passed over: it is the request's own, and would make any request look familiar that is among the known ones.</param>
+    public float Distance(ReadOnlySpan<float> embedding, bool leaveOutSelf = false)
     {
         Check(embedding);
         State state = _state;
@@ -68,10 +73,17 @@ public sealed class NoveltyIndex
         {
             return 1;
         }
+        int seen = count;
         float first = float.NegativeInfinity, second = first, third = first;
         for (int i = 0; i < count; i++)
         {
             float similarity = Vectors.Dot(embedding, state.Row(i));
+            if (leaveOutSelf && similarity >= Same)
+            {
+                leaveOutSelf = false;
+                seen--;
+                continue;
+            }
             if (similarity > third)
             {
                 if (similarity > first)
@@ -88,8 +100,9 @@ public sealed class NoveltyIndex
                 }
             }
         }
-        float mean = count switch
+        float mean = seen switch
         {
+            0 => 0,
             1 => first,
             2 => (first + second) / 2,
             _ => (first + second + third) / Neighbours,

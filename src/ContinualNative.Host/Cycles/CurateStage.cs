@@ -27,6 +27,13 @@ internal static class CurateStage
         return new Curator(options, same).Curate(plan, store.SignalRequests([.. plan.All]), now);
     }
 
+    /// <summary>
+    /// The position from which on a cycle's gate takes its sample: where the cycle before it was curated, whatever became of that one. A gain is to be shown on the traffic of today;
+    /// older weeks, on which two models mostly agree, would only dilute it.
+    /// </summary>
+    public static long GateSince(TrafficStore store, long before) =>
+        store.Cycles(200).Where(c => c.Id < before && c.Sequence > 0).Select(static c => c.Sequence).FirstOrDefault();
+
     /// <summary>The position up to which the last cycle whose adapter was promoted had curated; 0 without one. What a refused one was to learn is still to be learned.</summary>
     public static long Since(TrafficStore store, long before) =>
         store.Cycles(200).Where(c => c.Id < before && c.State == CycleState.Promoted).Select(static c => c.Sequence).FirstOrDefault();

@@ -36,13 +36,19 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
     public async Task<(GateVerdict Verdict, GateEvidence Evidence)> RunAsync(CuratedSet set, CancellationToken cancellationToken)
     {
         GateEvidence evidence = new() { Sample = NewSample() };
+        long since = CurateStage.GateSince(context.Store, cycle.Id);
+        // Fresh requests first: a candidate that is no better there need not be asked the others.
+        GateVerdict verdict = await AddFreshAsync(evidence, since, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken);
+        if (verdict.Decision == GateDecision.Reject)
+        {
+            return (verdict, evidence);
+        }
         IReadOnlyList<PairedAnswer> golden = await CompareAsync(set.Golden, "golden requests", cancellationToken);
         Dictionary<string, string> tasks = set.Golden.ToDictionary(static g => g.RequestId, static g => g.Task, StringComparer.Ordinal);
         evidence.Golden = golden.GroupBy(p => tasks[p.RequestId]).ToDictionary(static g => g.Key, static g => (IReadOnlyList<PairedAnswer>)[.. g], StringComparer.Ordinal);
         // Those whose truth is known because the champion's answer was judged say nothing of which of the two is better.
         evidence.Old = await CompareAsync([.. set.OldHoldout.Where(static o => o.Basis != EvaluationBasis.Judged)], "old requests", cancellationToken);
-        long since = CurateStage.Since(context.Store, cycle.Id);
-        return (await AddFreshAsync(evidence, since, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken), evidence);
+        return (Judge(evidence), evidence);
     }
 
     /// <summary>Adds fresh requests of a window to the evidence, until it decides or they run out.</summary>

@@ -160,7 +160,7 @@ internal sealed class DemoServer : IAsyncDisposable
             TargetRisk = 0.03,
             Audit = 0.05,
             Holdout = 0.12,
-            TeachPerDay = taught ? 0.02m : 0,
+            TeachPerDay = taught ? 0.004m : 0,
             // A small machine with two processors costs about as much.
             MachinePrice = 0.08m,
             NoRedaction = true,

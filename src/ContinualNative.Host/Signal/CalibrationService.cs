@@ -136,7 +136,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
                 LogUnreadable(_logger, task, e.Message);
             }
         }
-        hub.Novelty.Replace(store.LearnedEmbeddings(hub.Novelty.Capacity));
+        hub.Novelty.Replace(store.KnownEmbeddings(hub.Novelty.Capacity));
     }
 
     private async Task WaitAsync(CancellationToken cancellationToken)
@@ -210,6 +210,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             hub.Router.Update(calibration with { Id = id });
             hub.Metrics.Calibrated(calibration.Task);
         }
+        hub.Novelty.Replace(store.KnownEmbeddings(hub.Novelty.Capacity));
         _fitted = samples.Count;
         _waiting = 0;
         LogFitted(_logger, samples.Count, champion);
@@ -235,7 +236,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
                 }
             }
         }
-        hub.Novelty.Replace(store.LearnedEmbeddings(hub.Novelty.Capacity));
+        hub.Novelty.Replace(store.KnownEmbeddings(hub.Novelty.Capacity));
         LogReplayed(_logger, _replayed.Count(s => s.Adapter == adapter), adapter);
         await FitAsync(store, adapter, cancellationToken);
     }
@@ -254,7 +255,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             return null;
         }
         double agreement = Agreement.Score(task.Measure, replay.Answer, truth, static t => PromptEmbedder.Embed(t));
-        float novelty = request.Embedding.Length > 0 ? hub.Novelty.Distance(request.Embedding.Span) : 1;
+        float novelty = request.Embedding.Length > 0 ? hub.Novelty.Distance(request.Embedding.Span, leaveOutSelf: true) : 1;
         return new LabelledSample(
             stored.Sequence,
             id,

@@ -24,6 +24,9 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private const int MostAttempts = 3;
     private const int RecentForRelabel = 1000;
 
+    // Answers from whose mean price the next one's is told.
+    private const int LeastPriced = 20;
+
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(5);
 
@@ -153,7 +156,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private async Task<bool> RelabelAsync(TrafficStore store, CancellationToken cancellationToken)
     {
         TeachingBudget budget = Budget(store);
-        Money cost = EstimatedCost();
+        Money cost = EstimatedCost(store);
         List<TeachingCandidate> golden = [];
         List<TeachingCandidate> recent = [];
         foreach (string task in store.Tasks())
@@ -193,8 +196,14 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
         };
     }
 
-    // A request of middle length, at the preferred endpoint's prices: what it really costs is booked afterwards.
-    private Money EstimatedCost() => hub.Frontier.Prices?.Of(500, 0, 200) ?? Money.Zero;
+    // What labels have cost of late; before there are enough, a request of middle length at the preferred endpoint's prices. What one really costs is booked afterwards.
+    private Money EstimatedCost(TrafficStore store)
+    {
+        DateOnly today = DateOnly.FromDateTime(hub.Time.GetUtcNow().UtcDateTime);
+        LedgerTotals[] recent = [.. store.Ledger(today.AddDays(-7), today).Where(static l => l.Kind is LedgerKind.Teaching or LedgerKind.Escalation)];
+        long calls = recent.Sum(static l => l.Calls);
+        return calls >= LeastPriced ? new Money(recent.Sum(static l => l.Amount.Nanos) / calls) : hub.Frontier.Prices?.Of(500, 0, 200) ?? Money.Zero;
+    }
 
     private List<TeachingCandidate> Candidates(TrafficStore store)
     {
@@ -205,7 +214,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             _after = waiting[MostCandidates / 2].Sequence;
             waiting = [.. waiting.Where((r, i) => i > MostCandidates / 2 || r.Audited)];
         }
-        Money cost = EstimatedCost();
+        Money cost = EstimatedCost(store);
         List<TeachingCandidate> candidates = [];
         foreach (UnlabelledRequest request in waiting)
         {

@@ -19,7 +19,14 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
 
     public const string LabelledOfTask = "SELECT id FROM requests WHERE task = ?1 AND stage = 2 ORDER BY seq DESC LIMIT ?2";
 
-    public const string Learned = "SELECT r.id, x.embedding FROM requests r JOIN texts x ON x.seq = r.seq WHERE r.learned = 1 ORDER BY r.seq DESC LIMIT ?1";
+    // 1 and 2: AdapterStatus.Champion and Retired.
+    public const string Known = """
+        SELECT r.id, x.embedding FROM requests r INDEXED BY requests_signal JOIN texts x ON x.seq = r.seq
+        WHERE r.state = 0 AND (r.labelled = 1 OR r.reported = 1) AND x.embedding IS NOT NULL AND r.labelled = 1
+            AND (EXISTS (SELECT 1 FROM labels l WHERE l.request = r.seq AND l.correct = 1)
+                OR EXISTS (SELECT 1 FROM lineage g JOIN adapters a ON a.adapter = g.adapter WHERE g.request = r.seq AND a.status IN (1, 2)))
+        ORDER BY r.seq DESC LIMIT ?1
+        """;
 
     public const string GoldenOfTask = "SELECT id FROM requests WHERE task = ?1 AND golden = 1 ORDER BY seq";
 
@@ -83,10 +90,10 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
     public static IReadOnlyList<string> Golden(Session session, string task) =>
         NameCache.TaskId(session, task) is { } id ? Ids(session.Prepared(GoldenOfTask).Bind(1, id)) : [];
 
-    public IReadOnlyList<ReadOnlyMemory<float>> LearnedEmbeddings(Session session, int most)
+    public IReadOnlyList<ReadOnlyMemory<float>> KnownEmbeddings(Session session, int most)
     {
         List<ReadOnlyMemory<float>> embeddings = new(Math.Min(most, 4096));
-        using Statement.Rows rows = session.Prepared(Learned).Bind(1, most).Open();
+        using Statement.Rows rows = session.Prepared(Known).Bind(1, most).Open();
         while (rows.Next())
         {
             embeddings.Add(texts.DecodeEmbedding(rows.Blob(1), rows.Blob(0)));

@@ -51,7 +51,7 @@ public sealed class CipherTests
         }
         Assert.Equal("a correction", fixture.Store.Find(Id(1))!.Outcomes[0].Correction);
         Assert.Equal("Teacher's answer to 2", fixture.Store.Find(Id(2))!.Labels[0].Answer);
-        Assert.Equal(Embedding(2), Assert.Single(fixture.Store.LearnedEmbeddings(9)).ToArray());
+        Assert.Equal(Embedding(2), Assert.Single(fixture.Store.KnownEmbeddings(9)).ToArray());
         await fixture.Store.DisposeAsync();
         byte[] file = await File.ReadAllBytesAsync(fixture.Options.Path, TestContext.Current.CancellationToken);
         Assert.True(file.AsSpan().IndexOf("short secret"u8) < 0);

@@ -27,7 +27,7 @@ public sealed class ErasureTests
         Assert.Equal((null, true), (stored.Labels[0].Answer, stored.Labels[0].Correct));
         Assert.Single(fixture.Store.Samples(null, null, 9));
         Assert.Empty(fixture.Store.RecentLabelled("support", 9));
-        Assert.Empty(fixture.Store.LearnedEmbeddings(9));
+        Assert.Empty(fixture.Store.KnownEmbeddings(9));
         Assert.Equal([Id(2)], fixture.Store.Unlabelled(0, 9).Select(u => u.RequestId));
         Assert.Equal(OutcomeVerdict.ErasedRequest, await fixture.Store.AddOutcomeAsync(Outcome(1, OutcomeKind.Accepted)));
         Assert.Equal(0, (await fixture.Store.EraseAsync(null, null, Id(1))).Requests);
