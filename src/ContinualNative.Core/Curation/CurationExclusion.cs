@@ -30,6 +30,9 @@ public enum CurationExclusion
     /// <summary>The same question has another answer since.</summary>
     Superseded,
 
+    /// <summary>Its answer is one that was found wrong of late for questions like it, several times, and never right; see <see cref="RefutedAnswers"/>.</summary>
+    Refuted,
+
     /// <summary>Its answer was only accepted or its own, and differs from what a teacher or a correction says to the same question.</summary>
     Conflict,
 

@@ -67,6 +67,19 @@ internal sealed class CurationPass
         }
     }
 
+    /// <summary>Takes out older answers that teachers or corrections have refuted of late for questions like theirs.</summary>
+    public void DropRefuted()
+    {
+        RefutedAnswers refuted = RefutedAnswers.Of(_items.Where(static i => i.Role is CurationRole.Fresh or CurationRole.FreshHoldout && i.Exclusion is null));
+        foreach (CurationItem item in _items.Where(static i => i.Exclusion is null))
+        {
+            if (refuted.Holds(item))
+            {
+                item.Exclusion = CurationExclusion.Refuted;
+            }
+        }
+    }
+
     /// <summary>Leaves one example for each prompt, and for those near it that say the same or ask the same.</summary>
     public void DropDuplicates(PromptGroups groups)
     {

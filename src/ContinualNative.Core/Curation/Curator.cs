@@ -57,6 +57,7 @@ public sealed class Curator
         pass.Take(plan, read);
         PromptGroups groups = PromptGroups.Of(pass.Items, _options.NearDuplicate);
         pass.DropSuperseded(groups);
+        pass.DropRefuted();
         LeakCheck.Apply(groups, _options.LeakLimit);
         pass.DropDuplicates(groups);
         pass.Cap();

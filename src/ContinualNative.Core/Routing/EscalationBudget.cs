@@ -83,6 +83,16 @@ internal sealed class EscalationBudget
         }
     }
 
+    /// <summary>Forgets which probabilities were seen, since those to come mean something else. What went up still counts.</summary>
+    public void Forget()
+    {
+        lock (_gate)
+        {
+            Array.Clear(_counts);
+            (_scores, _scoreNext) = (0, 0);
+        }
+    }
+
     /// <summary>
     /// Counts a request in, and tells whether it may go up. With several budgets it may only when it may by each, and only then any is used.
     /// </summary>

@@ -71,6 +71,16 @@ public sealed class Router
         {
             Dictionary<string, Calibration[]> next = new(_calibrations, StringComparer.Ordinal);
             Calibration[] others = next.GetValueOrDefault(calibration.Task, []);
+            if (others.Length > 0 && !string.Equals(others[0].Adapter, calibration.Adapter, StringComparison.Ordinal))
+            {
+                // Another adapter's probabilities are another scale: its least sure answers are not among the least sure of both.
+                _budget?.Forget();
+                _tasks.GetValueOrDefault(calibration.Task)?.Forget();
+                foreach (EscalationBudget key in _keys.Values)
+                {
+                    key.Forget();
+                }
+            }
             next[calibration.Task] = [calibration, .. others.Where(c => !string.Equals(c.Adapter, calibration.Adapter, StringComparison.Ordinal)).Take(MostAdapters - 1)];
             _calibrations = next;
         }
@@ -140,6 +150,7 @@ public sealed class Router
         RouteReason reason;
         if (p is { } probability && threshold is { } least)
         {
+            threshold = least = Math.Max(least, _options.EscalateBelow);
             wants = probability < least;
             reason = wants ? RouteReason.Uncertain : RouteReason.Confident;
         }

@@ -9,6 +9,12 @@ public sealed record RouterOptions
     /// <summary>Largest expected share of all requests that get a wrong local answer, 0 to 1 (both excluded); null: only the budget decides.</summary>
     public double? TargetRisk { get; init; } = 0.05;
 
+    /// <summary>
+    /// A local answer that is right with less than this probability goes up (within the budget) also where the target risk would let it through, 0 to 1. Decision: a mean over all
+    /// requests is little comfort to whoever asked the one that the model knows nothing of; and after a drift, the audits that would tell come later than the doubt.
+    /// </summary>
+    public double EscalateBelow { get; init; } = 0.5;
+
     /// <summary>Targets of single tasks, in place of <see cref="TargetRisk"/>.</summary>
     public IReadOnlyDictionary<string, double> TaskTargetRisk { get; init; } = ReadOnlyDictionary<string, double>.Empty;
 
@@ -45,6 +51,7 @@ public sealed record RouterOptions
         {
             Require(target is > 0 and < 1, $"target-risk of task '{task}'", target, "more than 0 and less than 1");
         }
+        Require(EscalateBelow is >= 0 and <= 1, "escalate-below", EscalateBelow, "0 to 1");
         Require(MaxEscalation is null or (>= 0 and <= 1), "max-escalation", MaxEscalation, "0 to 1");
         foreach ((string task, double share) in TaskMaxEscalation)
         {

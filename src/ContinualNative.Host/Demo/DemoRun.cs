@@ -73,9 +73,9 @@ internal sealed class DemoRun
     // The bar rises twice: after a third of the weeks, and after two.
     private static IReadOnlyList<SimulatedRelease> ReleasesOf(int weeks) =>
     [
-        new SimulatedRelease { Name = "frontier-1", Quality = 0.93, Prices = DemoServer.Prices },
-        new SimulatedRelease { Name = "frontier-2", Quality = 0.955, Prices = DemoServer.Prices, After = long.MaxValue - 1 },
-        new SimulatedRelease { Name = "frontier-3", Quality = 0.975, Prices = DemoServer.Prices, After = long.MaxValue },
+        new SimulatedRelease { Name = "frontier-1", Quality = 0.95, Prices = DemoServer.Prices },
+        new SimulatedRelease { Name = "frontier-2", Quality = 0.965, Prices = DemoServer.Prices, After = long.MaxValue - 1 },
+        new SimulatedRelease { Name = "frontier-3", Quality = 0.98, Prices = DemoServer.Prices, After = long.MaxValue },
     ];
 
     private SimulatedRelease ReleaseOf(int week) => _releases[Math.Min(_releases.Count - 1, week * _releases.Count / _options.Weeks)];

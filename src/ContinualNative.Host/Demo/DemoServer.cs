@@ -114,8 +114,8 @@ internal sealed class DemoServer : IAsyncDisposable
             new
             {
                 tasks = new[] { new { name = "triage", measure = "exact" }, new { name = "policy", measure = "normalized" } },
-                teaching = new { daily_labels = 1000, strategy = options.Without.HasFlag(DemoAblation.RandomTeaching) ? "random" : "informed", labels_per_cluster = 50, few_labels = 60, head_start = 1.0 },
-                curation = new { replay_ratio = options.Without.HasFlag(DemoAblation.NoReplay) ? 0 : 1.5, own_weight = 0.5, half_life = 120, slice_most = 12, evaluation_most = 120, golden_most = 120, pairs = false },
+                teaching = new { daily_labels = 8, strategy = options.Without.HasFlag(DemoAblation.RandomTeaching) ? "random" : "informed", labels_per_cluster = 8, few_labels = 60, head_start = 1.0 },
+                curation = new { replay_ratio = options.Without.HasFlag(DemoAblation.NoReplay) ? 0 : 1.5, own_weight = 0.5, half_life = 28, slice_most = 12, evaluation_most = 120, golden_most = 120, pairs = false },
                 update = new
                 {
                     label_count = 0,
@@ -157,10 +157,12 @@ internal sealed class DemoServer : IAsyncDisposable
             FrontierPriceOut = Prices.Completion,
             FrontierTrainingAllowed = true,
             MaxEscalation = 0.14,
-            TargetRisk = 0.03,
+            TargetRisk = 0.08,
+            EscalateBelow = 0.6,
             Audit = 0.05,
             Holdout = 0.12,
-            TeachPerDay = taught ? 0.004m : 0,
+            // The number of labels is what limits it.
+            TeachPerDay = taught ? 0.02m : 0,
             // A small machine with two processors costs about as much.
             MachinePrice = 0.08m,
             NoRedaction = true,

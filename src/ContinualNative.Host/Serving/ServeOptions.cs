@@ -80,6 +80,9 @@ internal sealed record ServeOptions
     /// <summary>Largest share of requests that may get a wrong local answer.</summary>
     public double TargetRisk { get; init; } = 0.05;
 
+    /// <summary>Probability of being right below which a local answer goes up whatever the target risk says.</summary>
+    public double EscalateBelow { get; init; } = 0.5;
+
     /// <summary>Where requests go, within <see cref="MaxEscalation"/>, while there are too few labels to judge by.</summary>
     public Route Uncalibrated { get; init; } = Route.Frontier;
 
@@ -192,6 +195,7 @@ internal sealed record ServeOptions
         }
         Share("max-escalation", MaxEscalation);
         Share("target-risk", TargetRisk);
+        Share("escalate-below", EscalateBelow);
         Share("audit", Audit);
         Share("holdout", Holdout);
         Between("hold-back", HoldBack, 1, 4096);

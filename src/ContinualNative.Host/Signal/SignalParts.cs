@@ -68,6 +68,7 @@ internal sealed record SignalParts
             router = new Router(new RouterOptions
             {
                 TargetRisk = options.TargetRisk,
+                EscalateBelow = options.EscalateBelow,
                 TaskTargetRisk = taskTargets,
                 MaxEscalation = options.MaxEscalation,
                 TaskMaxEscalation = policy.Tasks.Where(static t => t.MaxEscalation is not null).ToDictionary(static t => t.Name, static t => t.MaxEscalation!.Value, StringComparer.Ordinal),
