@@ -13,10 +13,11 @@ internal static class CorpusWriter
     public const string FileName = "support-desk.jsonl";
 
     /// <summary>How many chats there are by default.</summary>
-    public const int DefaultDocuments = 80_000;
+    public const int DefaultDocuments = 64_000;
 
     private const ulong Seed = 0x5DE5C;
     private const double OtherDesks = 0.25;
+    private const double OtherPolicies = 0.2;
     private const double PolicyShare = 0.25;
 
     private static readonly JsonSerializerOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -46,12 +47,14 @@ internal static class CorpusWriter
         {
             if (random.Chance(OtherDesks))
             {
-                yield return (DeskTask.Triage, other.Chat(out string answer), answer);
+                bool policy = random.Chance(OtherPolicies);
+                string message = policy ? other.Question(out string answer) : other.Chat(out answer);
+                yield return (policy ? DeskTask.Policy : DeskTask.Triage, message, answer);
             }
             else if (random.Chance(PolicyShare))
             {
-                Policy policy = random.Pick(KnownWorld.Policies);
-                yield return (DeskTask.Policy, Phrasing.Question(random.Pick(policy.Questions), random), policy.Answer(policy.Value));
+                Policy asked = random.Pick(KnownWorld.Policies);
+                yield return (DeskTask.Policy, Phrasing.Question(random.Pick(asked.Questions), random), asked.Answer(asked.Value));
             }
             else
             {

@@ -5,9 +5,8 @@ namespace ContinualNative.Host.Demo.World;
 /// <param name="Kind">What changes.</param>
 internal sealed record DriftEvent(int Week, RequestKind Kind)
 {
-    private const double FirstShare = 0.05;
     private const double WeeklyGrowth = 0.003;
-    private const double MostShare = 0.065;
+    private const double MostGrowth = 0.015;
 
     /// <summary>The products that are new; none for other kinds.</summary>
     public IReadOnlyList<Product> Products { get; init; } = [];
@@ -27,6 +26,9 @@ internal sealed record DriftEvent(int Week, RequestKind Kind)
     /// <summary>One line for people.</summary>
     public required string Text { get; init; }
 
+    /// <summary>The share of requests that are about it in its first week.</summary>
+    public double FirstShare { get; init; }
+
     /// <summary>The share of a week's requests that are about it, if no more ask for something new than the world allows: it begins small and grows in use.</summary>
-    public double ShareIn(int week) => week < Week ? 0 : Math.Min(MostShare, FirstShare + WeeklyGrowth * (week - Week));
+    public double ShareIn(int week) => week < Week ? 0 : FirstShare + Math.Min(MostGrowth, WeeklyGrowth * (week - Week));
 }

@@ -15,6 +15,9 @@ internal static class DriftReserve
         "Mirava", "Bluvian", "Skarpa", "Evoro", "Pandrel", "Rusko", "Ulmaris", "Finnock", "Gavotte", "Zindra", "Corvani", "Thuleo", "Maziko", "Oberix", "Juvanta", "Krelow", "Fjorden", "Pyxo", "Waldemo", "Alcyon",
     ];
 
+    /// <summary>How customers refer to changed terms; "new terms" is not in the corpus.</summary>
+    public static string NewTerms { get; } = "[Under|According to|With|By] [your|the] new terms";
+
     /// <summary>Wishes to come.</summary>
     public static IReadOnlyList<Intent> Intents { get; } =
     [

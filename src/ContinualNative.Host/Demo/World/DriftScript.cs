@@ -6,7 +6,9 @@ namespace ContinualNative.Host.Demo.World;
 internal static class DriftScript
 {
     private const int Block = 4;
-    private const int NamesEach = 2;
+    private const double PolicyShare = 0.05;
+    private const double LoneShare = 0.1;
+    private const double SharedWeekShare = 0.06;
 
     /// <summary>The events of a seed, ordered by week, until the reserve of a kind is used up.</summary>
     public static IReadOnlyList<DriftEvent> Of(ulong seed)
@@ -38,7 +40,8 @@ internal static class DriftScript
                 {
                     return events;
                 }
-                events.Add(next);
+                bool lone = weeks.Count(w => w == weeks[i]) == 1;
+                events.Add(next with { FirstShare = kinds[i] == RequestKind.ChangedPolicy ? PolicyShare : lone ? LoneShare : SharedWeekShare });
             }
         }
     }
@@ -53,7 +56,7 @@ internal static class DriftScript
 
     private static DriftEvent NewLine(int week, string line, string[] names) => new(week, RequestKind.NewProduct)
     {
-        Products = [.. names.Take(NamesEach).Select(n => new Product(n, line))],
+        Products = [.. names.Select(n => new Product(n, line))],
         Text = $"new product line '{line}': {string.Join(", ", names)}",
     };
 

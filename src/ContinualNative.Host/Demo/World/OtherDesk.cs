@@ -1,7 +1,10 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+
 namespace ContinualNative.Host.Demo.World;
 
 /// <summary>Chats of other desks: a product, a wish, or both are made up, and so is what the answer says of it.</summary>
-internal sealed class OtherDesk(DeskRandom random)
+internal sealed partial class OtherDesk(DeskRandom random)
 {
     private const double KnownLabel = 0.4;
     private const int TellingLetters = 5;
@@ -39,6 +42,11 @@ internal sealed class OtherDesk(DeskRandom random)
         "{v} my {p}[.|, please.|!]", "[Any|No] {n} [for|with] the {p}?", "{p} {n}[?|, please.]", "We [want|have|are] [a|the] {n} and would {v} the {p}.", "[Can I|May I] {v} the {p} [with|for|in] a {n}?", "How much [is|does] the {n} [of|for] the {p} [cost|]?",
     ];
 
+    private static readonly string[] Conditions =
+    [
+        "[For|With|As] {p} [customers|members|orders]", "[With|After|Without] a {n}", "[In|At|For] {p}", "[With|For|On] the {n} [{n}|plan|deal]", "[During|After|Before] the {n}", "[I have|We have] the {n}", "[About|Because of] the [latest|{p}] {n}", "[Following|Given] the {n} [news|email]",
+    ];
+
     private static readonly HashSet<string> Taken =
     [
         .. KnownWorld.Products.Select(static p => p.Name.ToLowerInvariant()),
@@ -59,6 +67,25 @@ internal sealed class OtherDesk(DeskRandom random)
         answer = SupportWorld.TriageAnswer(newWish ? Label() : known.Label, product.Line);
         return Phrasing.Message(newWish ? Wish() : random.Pick(known.Phrasings), product.Name, random);
     }
+
+    /// <summary>A question about terms under a condition that nobody knows, and its answer: of the topic, with numbers of its own.</summary>
+    public string Question(out string answer)
+    {
+        Policy policy = random.Pick(KnownWorld.Policies);
+        string condition = Phrasing.Expand(random.Pick(Conditions), random).Replace("{n}", Noun(), StringComparison.Ordinal).Replace("{p}", Name(), StringComparison.Ordinal);
+        do
+        {
+            answer = policy.Answer(Renumbered(policy.Value));
+        }
+        while (policy.LaterValues.Select(policy.Answer).Contains(answer));
+        return Phrasing.ConditionalQuestion(condition, random.Pick(policy.Questions), random);
+    }
+
+    private string Renumbered(string value) => Number().Replace(
+        value == "none" ? "1 percent" : value,
+        found => found.Value.Contains('.', StringComparison.Ordinal)
+            ? string.Create(CultureInfo.InvariantCulture, $"{1 + random.Below(19)}.{random.Below(10)}0")
+            : (1 + random.Below(found.Value.Length > 1 ? 90 : 12)).ToString(CultureInfo.InvariantCulture));
 
     private string Line() => random.Chance(KnownLabel) ? random.Pick(KnownWorld.Lines) : random.Pick(Lines);
 
@@ -108,4 +135,7 @@ internal sealed class OtherDesk(DeskRandom random)
             }
         }
     }
+
+    [GeneratedRegex(@"\d+(?:\.\d+)?")]
+    private static partial Regex Number();
 }

@@ -43,6 +43,9 @@ internal static class Phrasing
     /// <summary>A question about the shop's terms.</summary>
     public static string Question(string pattern, DeskRandom random) => Dress(Capitalized(Expand(pattern, random)), [], random);
 
+    /// <summary>A question about the shop's terms under a condition, such as "For members".</summary>
+    public static string ConditionalQuestion(string condition, string pattern, DeskRandom random) => Dress($"{condition}, {Uncapitalized(Expand(pattern, random))}", [], random);
+
     private static string Order(DeskRandom random) => string.Create(CultureInfo.InvariantCulture, $"{random.Pick((string[])["Order", "My order is", "Order number", "It is order"])} {10000 + random.Below(90000)}.");
 
     private static string Dress(string core, IReadOnlyList<string> names, DeskRandom random)
@@ -51,8 +54,7 @@ internal static class Phrasing
         if (random.Chance(0.4))
         {
             string opening = random.Pick(Openings);
-            // "I" keeps its capital.
-            text = opening + (text.Length > 1 && text[0] == 'I' && text[1] is ' ' or '\'' ? text : char.ToLowerInvariant(text[0]) + text[1..]);
+            text = opening + Uncapitalized(text);
         }
         if (random.Chance(0.35))
         {
@@ -92,6 +94,9 @@ internal static class Phrasing
         };
         return string.Join(' ', words);
     }
+
+    // "I" keeps its capital.
+    private static string Uncapitalized(string text) => text[0] == 'I' && text[1] is ' ' or '\'' ? text : char.ToLowerInvariant(text[0]) + text[1..];
 
     private static string Capitalized(string text) => char.ToUpperInvariant(text[0]) + text[1..];
 

@@ -9,12 +9,13 @@ namespace ContinualNative.Host.Demo.World;
 internal sealed class SupportWorld
 {
     /// <summary>Most of a week's requests that are about anything that has changed since week 0; old traffic keeps the rest.</summary>
-    public const double MostDrifted = 0.55;
+    public const double MostDrifted = 0.5;
 
     /// <summary>How many customers there are.</summary>
     public const int Customers = 120;
 
     private const double PolicyShare = 0.35;
+    private const double TermsMentioned = 0.5;
     private const long NumbersAWeek = 1_000_000;
 
     private readonly ulong _seed;
@@ -40,13 +41,11 @@ internal sealed class SupportWorld
         ArgumentOutOfRangeException.ThrowIfNegative(week);
         ArgumentOutOfRangeException.ThrowIfNegative(requests);
         DeskRandom random = new(_seed, (ulong)week, (ulong)draw);
-        double[] shares = [.. _events.Select(e => e.ShareIn(week))];
-        double sum = shares.Sum();
-        double scale = sum > MostDrifted ? MostDrifted / sum : 1;
+        double[] shares = Shares(week);
         DeskRequest[] drawn = new DeskRequest[requests];
         for (int i = 0; i < requests; i++)
         {
-            int change = Choose(shares, scale, random);
+            int change = Choose(shares, random);
             drawn[i] = (change < 0 ? Known(week, random) : About(change, week, random)) with { Number = week * NumbersAWeek + i };
         }
         return new WorldWeek(week, drawn);
@@ -59,12 +58,22 @@ internal sealed class SupportWorld
         return request.Task == DeskTask.Triage ? request.Answer : PolicyAnswer(KnownWorld.Policies.Single(p => p.Topic == request.Topic), week);
     }
 
-    private static int Choose(double[] shares, double scale, DeskRandom random)
+    /// <summary>The share of a week's requests that each change has. What is new this week has its own; older changes make room for it where they are too many.</summary>
+    internal double[] Shares(int week)
+    {
+        double[] shares = [.. _events.Select(e => e.ShareIn(week))];
+        double fresh = _events.Where(e => e.Week == week).Sum(e => e.ShareIn(week));
+        double older = shares.Sum() - fresh;
+        double scale = older > MostDrifted - fresh ? (MostDrifted - fresh) / older : 1;
+        return [.. shares.Select((share, i) => _events[i].Week == week ? share : share * scale)];
+    }
+
+    private static int Choose(double[] shares, DeskRandom random)
     {
         double at = random.Uniform();
         for (int i = 0; i < shares.Length; i++)
         {
-            at -= shares[i] * scale;
+            at -= shares[i];
             if (at < 0)
             {
                 return i;
@@ -93,7 +102,7 @@ internal sealed class SupportWorld
             RequestKind.NewProduct when random.PickSloped(KnownWorld.Intents) is { } intent => Triage(random.Pick(intent.Phrasings), intent.Label, random.Pick(about.Products), week, random),
             RequestKind.NewIntent => Triage(random.Pick(about.Intent!.Phrasings), about.Intent.Label, random.PickSloped(KnownWorld.Products), week, random),
             RequestKind.NewWording => Triage(random.Pick(about.Wording!.Phrasings), about.Wording.Intent, random.PickSloped(KnownWorld.Products), week, random),
-            _ => Question(about.Policy!, week, random),
+            _ => Changed(about.Policy!, week, random),
         };
         return request with { Kind = about.Kind, Change = change };
     }
@@ -130,6 +139,15 @@ internal sealed class SupportWorld
             Customer = Customer(random),
             Topic = policy.Topic,
         };
+    }
+
+    // Some have read of the change.
+    private DeskRequest Changed(Policy policy, int week, DeskRandom random)
+    {
+        DeskRequest request = Question(policy, week, random);
+        return random.Chance(TermsMentioned)
+            ? request with { Message = Phrasing.ConditionalQuestion(Phrasing.Expand(DriftReserve.NewTerms, random), random.Pick(policy.Questions), random) }
+            : request;
     }
 
     private string PolicyAnswer(Policy policy, int week) =>
