@@ -10,4 +10,5 @@ namespace ContinualNative.Core.Cycles;
 /// Its latest outcome, if one was reported: accepted, or a score of at least one half. Else the verdict of its newest label (that of the newest teacher).
 /// </param>
 /// <param name="Audited">Whether it is in the random audit sample.</param>
-public readonly record struct LiveOutcome(long Sequence, string RequestId, string Task, string Adapter, DateTimeOffset At, bool Good, bool Audited);
+/// <param name="Reported">Whether <paramref name="Good"/> is an outcome that was reported; else it is a label's verdict. Labels are mostly of answers that their model was unsure of.</param>
+public readonly record struct LiveOutcome(long Sequence, string RequestId, string Task, string Adapter, DateTimeOffset At, bool Good, bool Audited, bool Reported);

@@ -64,7 +64,8 @@ internal sealed class CanaryStage(CycleContext context, CycleRecord cycle)
     {
         CanaryTest test = new(new CanaryState { MinimumRequests = context.Options.CanaryRequests, Alpha = context.Options.Gate.Alpha });
         (result.Candidate, result.CandidateGood, result.Champion, result.ChampionGood) = (0, 0, 0, 0);
-        foreach (LiveOutcome outcome in context.Store.LiveOutcomes(result.Since, MostOutcomes))
+        // Labels that were asked for because a model was unsure say more of that model's doubts than of its answers.
+        foreach (LiveOutcome outcome in context.Store.LiveOutcomes(result.Since, MostOutcomes).Where(static o => o.Reported || o.Audited))
         {
             if (outcome.Adapter == cycle.Candidate)
             {

@@ -1,3 +1,4 @@
+using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Storage;
@@ -34,7 +35,7 @@ internal static class CurateStage
     public static long GateSince(TrafficStore store, long before) =>
         store.Cycles(200).Where(c => c.Id < before && c.Sequence > 0).Select(static c => c.Sequence).FirstOrDefault();
 
-    /// <summary>The position up to which the last cycle whose adapter was promoted had curated; 0 without one. What a refused one was to learn is still to be learned.</summary>
+    /// <summary>The position up to which the last cycle whose adapter was promoted, and was not taken back, had curated; 0 without one. What a refused one was to learn is still to be learned.</summary>
     public static long Since(TrafficStore store, long before) =>
-        store.Cycles(200).Where(c => c.Id < before && c.State == CycleState.Promoted).Select(static c => c.Sequence).FirstOrDefault();
+        store.Cycles(200).Where(c => c.Id < before && c.State == CycleState.Promoted && store.Adapter(c.Candidate) is not { Status: AdapterStatus.RolledBack }).Select(static c => c.Sequence).FirstOrDefault();
 }

@@ -44,11 +44,27 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
             return (verdict, evidence);
         }
         IReadOnlyList<PairedAnswer> golden = await CompareAsync(set.Golden, "golden requests", cancellationToken);
+        golden = await SettleAsync(evidence, golden, set.Golden, cancellationToken);
         Dictionary<string, string> tasks = set.Golden.ToDictionary(static g => g.RequestId, static g => g.Task, StringComparer.Ordinal);
         evidence.Golden = golden.GroupBy(p => tasks[p.RequestId]).ToDictionary(static g => g.Key, static g => (IReadOnlyList<PairedAnswer>)[.. g], StringComparer.Ordinal);
         // Those whose truth is known because the champion's answer was judged say nothing of which of the two is better.
-        evidence.Old = await CompareAsync([.. set.OldHoldout.Where(static o => o.Basis != EvaluationBasis.Judged)], "old requests", cancellationToken);
+        EvaluationRequest[] old = [.. set.OldHoldout.Where(static o => o.Basis != EvaluationBasis.Judged)];
+        evidence.Old = await SettleAsync(evidence, await CompareAsync(old, "old requests", cancellationToken), old, cancellationToken);
         return (Judge(evidence), evidence);
+    }
+
+    // What was right once may be wrong by now: where the two models differ on an old request, the teacher is asked again, and both are held against what it says today. A candidate
+    // that learned a new policy would be refused for it otherwise. Asked are the candidate's gains as well as its losses: to look again at one kind only would favour it.
+    private async Task<IReadOnlyList<PairedAnswer>> SettleAsync(GateEvidence evidence, IReadOnlyList<PairedAnswer> pairs, IReadOnlyList<EvaluationRequest> requests, CancellationToken cancellationToken)
+    {
+        string[] contested = [.. pairs.Where(static p => p.ChampionRight != p.CandidateRight).Select(static p => p.RequestId)];
+        IReadOnlyList<EvaluationRequest> again = await evidence.Sample.AskAgainAsync(contested, requests, cancellationToken);
+        if (again.Count == 0)
+        {
+            return pairs;
+        }
+        Dictionary<string, PairedAnswer> settled = (await CompareAsync(again, "contested requests", cancellationToken)).ToDictionary(static p => p.RequestId, StringComparer.Ordinal);
+        return [.. pairs.Select(p => settled.GetValueOrDefault(p.RequestId, p))];
     }
 
     /// <summary>Adds fresh requests of a window to the evidence, until it decides or they run out.</summary>

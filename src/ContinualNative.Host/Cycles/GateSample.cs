@@ -47,6 +47,36 @@ internal sealed class GateSample
             .Take(most),
     ];
 
+    /// <summary>Asks the teacher again about old requests, as far as the labels reach; gives those that have a new answer, with it as their truth.</summary>
+    /// <param name="ids">The requests.</param>
+    /// <param name="requests">The requests as they were evaluated.</param>
+    /// <param name="cancellationToken">Stops between two questions.</param>
+    public async Task<IReadOnlyList<EvaluationRequest>> AskAgainAsync(IReadOnlyList<string> ids, IReadOnlyList<EvaluationRequest> requests, CancellationToken cancellationToken)
+    {
+        if (_ask is null)
+        {
+            return [];
+        }
+        List<string> asked = [];
+        foreach (string id in ids)
+        {
+            if (_labelsLeft <= 0)
+            {
+                break;
+            }
+            _labelsLeft--;
+            if (!await _ask(id, cancellationToken))
+            {
+                break;
+            }
+            Asked++;
+            asked.Add(id);
+        }
+        await _store.FlushAsync(cancellationToken);
+        Dictionary<string, EvaluationRequest> byId = requests.ToDictionary(static r => r.RequestId, StringComparer.Ordinal);
+        return [.. _store.SignalRequests(asked).Where(static r => EvaluationTruth.Of(r) is not null).Select(r => byId[r.Key.RequestId] with { Truth = EvaluationTruth.Of(r)! })];
+    }
+
     /// <summary>The requests with their truth; those that have no label are asked about, as far as the labels reach. What can't be told is left out of all later samples too.</summary>
     public async Task<IReadOnlyList<EvaluationRequest>> ResolveAsync(IReadOnlyList<SignalKey> keys, CancellationToken cancellationToken)
     {

@@ -8,12 +8,17 @@ using ContinualNative.Host.Signal;
 namespace ContinualNative.Host.Cycles;
 
 /// <summary>
-/// Watches a new champion by its live outcomes. Where the truth of a request is known, the champion before it is asked the same: two answers to one request tell far
-/// more than two rates do. Everything is computed from the store, so that a restart goes on where it was.
+/// Watches a new champion by its live outcomes. The champion before it is asked the audited requests too: two answers to one request tell far more than two rates do.
+/// Everything is computed from the store, so that a restart goes on where it was.
 /// </summary>
+/// <remarks>
+/// Decision: pairs are of audits only. Other truths are known because the new champion was unsure, or failed: where it is known to have failed any other model looks better.
+/// Rates are of reported outcomes alone, and get the smaller part of the false alarms: when customers ask harder things, they fall though nothing is wrong.
+/// </remarks>
 internal sealed class RollbackWatch
 {
     private const int MostReference = 5000;
+    private const double PairedShare = 0.9;
     private const int MostOutcomes = 5000;
 
     private readonly CycleContext _context;
@@ -35,7 +40,7 @@ internal sealed class RollbackWatch
         _since = since;
         foreach (LiveOutcome outcome in context.Store.LiveOutcomes(Math.Max(0, since - MostReference), MostReference))
         {
-            if (outcome.Sequence <= since && outcome.Adapter == promotion.Previous)
+            if (outcome.Sequence <= since && outcome.Reported && outcome.Adapter == promotion.Previous)
             {
                 _referenceCount++;
                 _referenceGood += outcome.Good ? 1 : 0;
@@ -71,12 +76,16 @@ internal sealed class RollbackWatch
             ReferenceCount = _referenceCount,
             Window = _context.Options.WatchRequests,
             Alpha = _context.Options.Gate.Alpha,
+            PairedShare = PairedShare,
         });
         LiveOutcome[] outcomes = [.. _context.Store.LiveOutcomes(_since, MostOutcomes).Where(o => o.Adapter == _promotion.Adapter)];
         await PairAsync(outcomes, cancellationToken);
         foreach (LiveOutcome outcome in outcomes)
         {
-            test.AddOutcome(outcome.Good);
+            if (outcome.Reported)
+            {
+                test.AddOutcome(outcome.Good);
+            }
             if (_pairs.TryGetValue(outcome.RequestId, out (bool Old, bool New) pair))
             {
                 test.AddPair(pair.Old, pair.New);
@@ -89,7 +98,7 @@ internal sealed class RollbackWatch
     // The old champion is asked each request once.
     private async Task PairAsync(LiveOutcome[] outcomes, CancellationToken cancellationToken)
     {
-        string[] waiting = [.. outcomes.Select(static o => o.RequestId).Where(id => !_pairs.ContainsKey(id) && !_unpaired.Contains(id)).Take(_context.Options.WatchRequests)];
+        string[] waiting = [.. outcomes.Where(static o => o.Audited).Select(static o => o.RequestId).Where(id => !_pairs.ContainsKey(id) && !_unpaired.Contains(id)).Take(_context.Options.WatchRequests)];
         foreach (SignalRequest request in _context.Store.SignalRequests(waiting))
         {
             if (EvaluationTruth.Of(request) is not { } truth || request.LocalAnswer is not { } answer)

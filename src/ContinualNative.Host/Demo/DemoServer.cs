@@ -114,8 +114,8 @@ internal sealed class DemoServer : IAsyncDisposable
             new
             {
                 tasks = new[] { new { name = "triage", measure = "exact" }, new { name = "policy", measure = "normalized" } },
-                teaching = new { daily_labels = 8, strategy = options.Without.HasFlag(DemoAblation.RandomTeaching) ? "random" : "informed", labels_per_cluster = 8, few_labels = 60, head_start = 1.0 },
-                curation = new { replay_ratio = options.Without.HasFlag(DemoAblation.NoReplay) ? 0 : 1.5, own_weight = 0.5, half_life = 28, slice_most = 12, evaluation_most = 120, golden_most = 120, pairs = false },
+                teaching = new { daily_labels = 8, strategy = options.Without.HasFlag(DemoAblation.RandomTeaching) ? "random" : "informed", labels_per_cluster = 8, few_labels = 60, head_start = 0.2 },
+                curation = new { replay_ratio = options.Without.HasFlag(DemoAblation.NoReplay) ? 0 : 1.5, own_weight = 0.5, half_life = 28, slice_most = 12, evaluation_most = 80, golden_most = 80, pairs = false },
                 update = new
                 {
                     label_count = 0,
@@ -124,9 +124,9 @@ internal sealed class DemoServer : IAsyncDisposable
                     minimum_examples = 20,
                     from_base_every = 0,
                     anchor = options.Without.HasFlag(DemoAblation.NoAnchor) ? 0 : 0.1,
-                    epochs = 6,
+                    epochs = 4,
                     learning_rate = 2e-3,
-                    rank = 8,
+                    rank = 16,
                     gate_labels = taught ? 40 : 0,
                     shadow_least = 10,
                     shadow_hours = 24 * 6,

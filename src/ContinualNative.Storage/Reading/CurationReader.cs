@@ -86,16 +86,17 @@ internal sealed class CurationReader(NameCache names, TextCodec texts, RequestRe
         while (outcomes.Count < most && r.Next())
         {
             long sequence = r.Int(0);
-            if (Good(session, sequence) is { } good)
+            if (Good(session, sequence, out bool reported) is { } good)
             {
-                outcomes.Add(new LiveOutcome(sequence, RequestId.ToText(r.Blob(1)), names.Task(session, r.Int(2)), names.Name(session, r.Int(3)), Time(r.Int(4)), good, r.Bool(5)));
+                outcomes.Add(new LiveOutcome(sequence, RequestId.ToText(r.Blob(1)), names.Task(session, r.Int(2)), names.Name(session, r.Int(3)), Time(r.Int(4)), good, r.Bool(5), reported));
             }
         }
         return outcomes;
     }
 
-    private static bool? Good(Session session, long sequence)
+    private static bool? Good(Session session, long sequence, out bool reported)
     {
+        reported = true;
         using (Statement.Rows latest = session.Prepared(LatestOutcome).Bind(1, sequence).Open())
         {
             if (latest.Next())
@@ -108,6 +109,7 @@ internal sealed class CurationReader(NameCache names, TextCodec texts, RequestRe
                 };
             }
         }
+        reported = false;
         return session.Prepared(LatestVerdict).Bind(1, sequence).Number() is { } correct ? correct != 0 : null;
     }
 
