@@ -163,7 +163,8 @@ public sealed class Router
         }
         else
         {
-            wants = _options.Uncalibrated == Route.Frontier;
+            // A model of the answers may be there before there are audits enough for a threshold.
+            wants = _options.Uncalibrated == Route.Frontier || p < _options.EscalateBelow;
             reason = RouteReason.Uncalibrated;
         }
         bool up = EscalationBudget.Spend(key, task, _budget, wants && afford);

@@ -21,17 +21,20 @@ internal sealed class GateSample
     private readonly Func<string, CancellationToken, Task<bool>>? _ask;
     private readonly HashSet<string> _seen = new(StringComparer.Ordinal);
     private int _labelsLeft;
+    private int _againLeft;
 
     /// <summary>Prepares a sample.</summary>
     /// <param name="store">The store.</param>
     /// <param name="options">Says which requests are held out.</param>
-    /// <param name="labels">Most labels that may be asked for.</param>
+    /// <param name="labels">Most labels that may be asked for, and a third as many for old requests that are asked again.</param>
     /// <param name="ask">Asks the teacher about a request; false when it can't be asked now. null: there is no budget, and only audits are judged on.</param>
     public GateSample(TrafficStore store, CurationOptions options, int labels, Func<string, CancellationToken, Task<bool>>? ask)
     {
         _store = store;
         _options = options;
         _labelsLeft = labels;
+        // Beside the others, so that a long search for a gain leaves some to defend it with.
+        _againLeft = (labels + 2) / 3;
         _ask = ask;
     }
 
@@ -60,11 +63,11 @@ internal sealed class GateSample
         List<string> asked = [];
         foreach (string id in ids)
         {
-            if (_labelsLeft <= 0)
+            if (_againLeft <= 0)
             {
                 break;
             }
-            _labelsLeft--;
+            _againLeft--;
             if (!await _ask(id, cancellationToken))
             {
                 break;

@@ -13,12 +13,11 @@ namespace ContinualNative.Host.Cycles;
 /// </summary>
 /// <remarks>
 /// Decision: pairs are of audits only. Other truths are known because the new champion was unsure, or failed: where it is known to have failed any other model looks better.
-/// Rates are of reported outcomes alone, and get the smaller part of the false alarms: when customers ask harder things, they fall though nothing is wrong.
+/// Rates of reported outcomes alarm only where there are no audits: when customers ask harder things, they fall though nothing is wrong with the champion.
 /// </remarks>
 internal sealed class RollbackWatch
 {
     private const int MostReference = 5000;
-    private const double PairedShare = 0.9;
     private const int MostOutcomes = 5000;
 
     private readonly CycleContext _context;
@@ -76,7 +75,7 @@ internal sealed class RollbackWatch
             ReferenceCount = _referenceCount,
             Window = _context.Options.WatchRequests,
             Alpha = _context.Options.Gate.Alpha,
-            PairedShare = PairedShare,
+            PairedShare = _context.Hub.Frontier.IsConfigured && _context.Serve.Audit > 0 ? 1 : 0,
         });
         LiveOutcome[] outcomes = [.. _context.Store.LiveOutcomes(_since, MostOutcomes).Where(o => o.Adapter == _promotion.Adapter)];
         await PairAsync(outcomes, cancellationToken);

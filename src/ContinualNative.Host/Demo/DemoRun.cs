@@ -32,6 +32,7 @@ internal sealed class DemoRun
     private readonly Action<DemoWeek> _week;
     private readonly Action<string, double?> _now;
     private readonly List<LearningEvent> _events = [];
+    private readonly List<DeskRequest> _policyQuestions = [];
     private DemoServer _server = null!;
     private long _promotion;
     private long _cycle;
@@ -96,10 +97,7 @@ internal sealed class DemoRun
             _events.Add(new LearningEvent(LearningEventKind.Note, "a partner's system sends false corrections for all of its requests", "poison"));
         }
         IReadOnlyList<DeskRequest> requests = _world.Week(week, _options.Requests).Requests;
-        foreach (DeskRequest request in requests)
-        {
-            _server.Knowledge.Add(request.Message, request.Answer, request.WrongAnswers);
-        }
+        Teach(week, requests);
         Asked[] asked = new Asked[requests.Count];
         int done = 0;
         await System.Threading.Tasks.Parallel.ForAsync(0, requests.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
@@ -121,6 +119,21 @@ internal sealed class DemoRun
         DemoWeek result = Sum(week, asked, release.Name, serving, Stopwatch.GetElapsedTime(begun).TotalSeconds);
         _events.Clear();
         return result;
+    }
+
+    // The frontier knows the world as it is now, also where it is asked about an old message again.
+    private void Teach(int week, IReadOnlyList<DeskRequest> requests)
+    {
+        foreach (DeskRequest old in _policyQuestions)
+        {
+            string now = _world.TruthAt(old, week);
+            _server.Knowledge.Add(old.Message, now, [.. old.WrongAnswers.Append(old.Answer).Where(a => a != now)]);
+        }
+        foreach (DeskRequest request in requests)
+        {
+            _server.Knowledge.Add(request.Message, request.Answer, request.WrongAnswers);
+        }
+        _policyQuestions.AddRange(requests.Where(static r => r.Task == DeskTask.Policy));
     }
 
     private async Task<Asked> AskAsync(DeskRequest request, int week, SimulatedRelease release, CancellationToken cancellationToken)

@@ -114,7 +114,7 @@ internal sealed class DemoServer : IAsyncDisposable
             new
             {
                 tasks = new[] { new { name = "triage", measure = "exact" }, new { name = "policy", measure = "normalized" } },
-                teaching = new { daily_labels = 8, strategy = options.Without.HasFlag(DemoAblation.RandomTeaching) ? "random" : "informed", labels_per_cluster = 8, few_labels = 60, head_start = 0.2 },
+                teaching = new { daily_labels = 6, strategy = options.Without.HasFlag(DemoAblation.RandomTeaching) ? "random" : "informed", labels_per_cluster = 8, few_labels = 60, head_start = 0.2 },
                 curation = new { replay_ratio = options.Without.HasFlag(DemoAblation.NoReplay) ? 0 : 1.5, own_weight = 0.5, half_life = 28, slice_most = 12, evaluation_most = 80, golden_most = 80, pairs = false },
                 update = new
                 {
@@ -158,8 +158,10 @@ internal sealed class DemoServer : IAsyncDisposable
             FrontierTrainingAllowed = true,
             MaxEscalation = 0.14,
             TargetRisk = 0.08,
-            EscalateBelow = 0.6,
-            Audit = 0.05,
+            EscalateBelow = 0.85,
+            BudgetWindow = 150,
+            Uncalibrated = Route.Local,
+            Audit = 0.04,
             Holdout = 0.12,
             // The number of labels is what limits it.
             TeachPerDay = taught ? 0.02m : 0,

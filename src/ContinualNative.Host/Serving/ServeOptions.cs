@@ -80,6 +80,9 @@ internal sealed record ServeOptions
     /// <summary>Largest share of requests that may get a wrong local answer.</summary>
     public double TargetRisk { get; init; } = 0.05;
 
+    /// <summary>Requests in a row over which <see cref="MaxEscalation"/> holds.</summary>
+    public int BudgetWindow { get; init; } = 1000;
+
     /// <summary>Probability of being right below which a local answer goes up whatever the target risk says.</summary>
     public double EscalateBelow { get; init; } = 0.5;
 
@@ -196,6 +199,7 @@ internal sealed record ServeOptions
         Share("max-escalation", MaxEscalation);
         Share("target-risk", TargetRisk);
         Share("escalate-below", EscalateBelow);
+        Between("budget-window", BudgetWindow, 10, 1_000_000);
         Share("audit", Audit);
         Share("holdout", Holdout);
         Between("hold-back", HoldBack, 1, 4096);

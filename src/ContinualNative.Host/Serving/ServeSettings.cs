@@ -47,6 +47,7 @@ internal static class ServeSettings
         new("policy", "FILE", "JSON with what does not fit into flags: several frontiers, tasks, redaction.", static (o, v) => o with { Policy = v }),
         new("max-escalation", "SHARE", "Largest share of requests that is routed up (default: 0.10).", static (o, v) => o with { MaxEscalation = Number(v) }),
         new("target-risk", "SHARE", "Largest share of requests that may get a wrong local answer (default: 0.05).", static (o, v) => o with { TargetRisk = Number(v) }),
+        new("budget-window", "N", "Requests in a row over which --max-escalation holds; a short window spends the budget evenly, a long one lets a drift have what quiet days left over (default: 1000).", static (o, v) => o with { BudgetWindow = Whole(v) }),
         new("escalate-below", "SHARE", "A local answer that is right with less than this probability goes up even where the target risk allows it (default: 0.5).", static (o, v) => o with { EscalateBelow = Number(v) }),
         new("uncalibrated", "ROUTE", "Where requests go while too little is known of the local answers: frontier (within --max-escalation) or local (default: frontier).", static (o, v) => o with { Uncalibrated = RouteOf(v) }),
         new("audit", "SHARE", "Share of requests that both models answer, so that quality is known (default: 0.02).", static (o, v) => o with { Audit = Number(v) }),

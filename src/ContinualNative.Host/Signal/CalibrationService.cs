@@ -18,6 +18,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 {
     private const int MostSamples = 20_000;
     private const int MostReplayed = 200;
+    private const int MostAuditWindow = 20_000;
     private const int MostWatched = 512;
 
     // New labels that are worth a new fit: few while there are few, then a share of what there is.
@@ -180,7 +181,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             {
                 case Recalibration.Drift:
                     call = Recalibration.Drift;
-                    Boost();
+                    Boost(BoostedAudits);
                     LogDrift(_logger, sample.Task, _trigger.Since[sample.Task]);
                     break;
                 case Recalibration.Due when call == Recalibration.None:
@@ -191,9 +192,9 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         return call;
     }
 
-    private void Boost()
+    private void Boost(int audits)
     {
-        _boosted = BoostedAudits;
+        _boosted = audits;
         hub.Router.AuditShare = Math.Max(hub.Options.Audit, Math.Min(MostAudits, hub.Options.Audit * AuditBoost));
     }
 
@@ -219,8 +220,9 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
     private async Task SwapAsync(TrafficStore store, ServedModel model, string adapter, CancellationToken cancellationToken)
     {
         await store.FlushAsync(cancellationToken);
-        Boost();
         _replayed.RemoveAll(s => s.Adapter == adapter);
+        long last = store.LastSequence();
+        ILookup<string, string> audits = store.SignalKeys(Math.Max(0, last - MostAuditWindow), last, MostAuditWindow).Where(static k => k.Audited && k.Labelled).ToLookup(static k => k.Task, static k => k.RequestId);
         foreach (string task in store.Tasks())
         {
             if (hub.Tasks.Find(task) is not { } definition || definition.Measure == AgreementMeasure.Judge)
@@ -228,7 +230,8 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
                 // Judging costs money, and nobody has said that a swap may.
                 continue;
             }
-            foreach (string id in store.RecentLabelled(task, MostReplayed))
+            // Audits above all: no adapter has learned from them, so that they tell of the new one what they told of the old one.
+            foreach (string id in audits[task].TakeLast(MostReplayed).Concat(store.RecentLabelled(task, MostReplayed / 2)).Distinct())
             {
                 if (await ReplayAsync(store, model, definition, id, adapter, cancellationToken) is { } sample)
                 {
@@ -238,6 +241,10 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         }
         hub.Novelty.Replace(store.KnownEmbeddings(hub.Novelty.Capacity));
         LogReplayed(_logger, _replayed.Count(s => s.Adapter == adapter), adapter);
+        if (BoostedAudits - _replayed.Count(s => s.Adapter == adapter && s.Audited) is > 0 and int missing)
+        {
+            Boost(missing);
+        }
         await FitAsync(store, adapter, cancellationToken);
     }
 

@@ -69,6 +69,7 @@ internal sealed record SignalParts
             {
                 TargetRisk = options.TargetRisk,
                 EscalateBelow = options.EscalateBelow,
+                BudgetWindow = options.BudgetWindow,
                 TaskTargetRisk = taskTargets,
                 MaxEscalation = options.MaxEscalation,
                 TaskMaxEscalation = policy.Tasks.Where(static t => t.MaxEscalation is not null).ToDictionary(static t => t.Name, static t => t.MaxEscalation!.Value, StringComparer.Ordinal),

@@ -7,7 +7,7 @@ internal static class DriftScript
 {
     private const int Block = 4;
     private const double PolicyShare = 0.05;
-    private const double LoneShare = 0.1;
+    private const double LoneShare = 0.08;
     private const double SharedWeekShare = 0.06;
 
     /// <summary>The events of a seed, ordered by week, until the reserve of a kind is used up.</summary>
