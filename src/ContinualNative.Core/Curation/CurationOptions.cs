@@ -8,7 +8,7 @@ public sealed record CurationOptions
     private static readonly string[] Keys =
     [
         "max_examples", "replay_ratio", "max_replay", "near_duplicate", "max_per_key", "half_life", "teacher_weight", "correction_weight", "accepted_weight",
-        "own_weight", "pairs", "minimum_own_p_correct", "minimum_trust", "leak_limit", "evaluation_most", "golden_most", "slice_most",
+        "own_weight", "pairs", "minimum_own_p_correct", "minimum_trust", "believe_reports", "leak_limit", "evaluation_most", "golden_most", "slice_most",
     ];
 
     /// <summary>
@@ -56,6 +56,9 @@ public sealed record CurationOptions
     /// <summary>The trust in a key, 0 to 1, below which its reports teach nothing; see <see cref="KeyTrust"/>.</summary>
     public double MinimumTrust { get; init; } = 0.5;
 
+    /// <summary>Whether every report is taken at its word, whatever labels say of its key. The demo uses it to show what the gate holds back then.</summary>
+    public bool BelieveReports { get; init; }
+
     /// <summary>
     /// The part of the distinct fresh prompts, 0 to 1, that may be taken out of training because they are in an evaluation too. Beyond it, the prompts that
     /// come most often stay in training, and leave the evaluation instead; see <see cref="Curator"/>.
@@ -93,6 +96,7 @@ public sealed record CurationOptions
                 "pairs" => options with { Pairs = OptionReader.Flag(field, place) },
                 "minimum_own_p_correct" => options with { MinimumOwnPCorrect = OptionReader.Number(field, place, 0, 1) },
                 "minimum_trust" => options with { MinimumTrust = OptionReader.Number(field, place, 0, 1) },
+                "believe_reports" => options with { BelieveReports = OptionReader.Flag(field, place) },
                 "leak_limit" => options with { LeakLimit = OptionReader.Number(field, place, 0, 1) },
                 "evaluation_most" => options with { EvaluationMost = OptionReader.Whole(field, place, 0, 1_000_000) },
                 "golden_most" => options with { GoldenMost = OptionReader.Whole(field, place, 0, 1_000_000) },

@@ -28,7 +28,7 @@ internal sealed class CurationPass
     /// <summary>Finds the truth of all planned requests.</summary>
     public void Take(SignalPlan plan, IReadOnlyDictionary<string, SignalRequest> read)
     {
-        _trust = KeyTrust.From(plan.All.Distinct(StringComparer.Ordinal).Where(read.ContainsKey).Select(id => read[id]), _asOf, _same);
+        _trust = _options.BelieveReports ? KeyTrust.Everyone : KeyTrust.From(plan.All.Distinct(StringComparer.Ordinal).Where(read.ContainsKey).Select(id => read[id]), _asOf, _same);
         _finder = new TruthFinder(_trust, _options.MinimumTrust, _asOf, _same);
         HashSet<string> taken = new(StringComparer.Ordinal);
         // What is evaluated on comes first: a request that a plan names twice is never trained on.

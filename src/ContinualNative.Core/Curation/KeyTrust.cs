@@ -35,9 +35,12 @@ public sealed class KeyTrust
     private readonly Dictionary<string, (double Agreed, double Checked)> _keys = new(StringComparer.Ordinal);
     private readonly Dictionary<(string Key, string Week), (double Agreed, double Checked)> _weeks = [];
 
-    private KeyTrust()
-    {
-    }
+    private readonly bool _believing;
+
+    private KeyTrust(bool believing = false) => _believing = believing;
+
+    /// <summary>Trust in everyone, for where nobody is to be doubted.</summary>
+    public static KeyTrust Everyone { get; } = new(believing: true);
 
     /// <summary>All keys with checked reports, in their order.</summary>
     public IReadOnlyList<TrustFigure> Figures =>
@@ -76,13 +79,17 @@ public sealed class KeyTrust
     /// <summary>Trust in what a key reported at a time, 0 to 1.</summary>
     public double Of(string? keyId, DateTimeOffset at)
     {
+        if (_believing)
+        {
+            return 1;
+        }
         string key = keyId ?? "";
         (double agreed, double checkedReports) = _weeks.GetValueOrDefault((key, Slices.Of("", at)));
         return (agreed + Strength * Overall(key)) / (checkedReports + Strength);
     }
 
     /// <summary>Whether enough of a key's reports were checked for its trust to be its own.</summary>
-    public bool IsEstablished(string? keyId) => _keys.GetValueOrDefault(keyId ?? "").Checked >= Established;
+    public bool IsEstablished(string? keyId) => _believing || _keys.GetValueOrDefault(keyId ?? "").Checked >= Established;
 
     private double Overall(string key)
     {

@@ -59,7 +59,7 @@ internal static class CycleEndpoints
         }
         await OnStoreAsync(http, async () =>
         {
-            CycleRecord cycle = await Service(http).BeginAsync(CycleTrigger.Manual, cause, http.RequestAborted);
+            CycleRecord cycle = await Service(http).BeginAsync(CycleTrigger.Manual, cause, null, http.RequestAborted);
             await JsonOut.WriteAsync(http, cycle, static (json, c) => CycleText.Write(json, c, null, detail: false), 201);
         });
     }

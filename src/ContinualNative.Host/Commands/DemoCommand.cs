@@ -17,7 +17,7 @@ internal static class DemoCommand
     public static Command Create()
     {
         Option<ulong> seed = new("--seed") { Description = "Decides what drifts, and when, and what customers ask (default: 1).", HelpName = "N", DefaultValueFactory = static _ => 1 };
-        Option<int?> weeks = new("--weeks") { Description = "Simulated weeks, 2 to 60 (default: 13; with --quick 5).", HelpName = "N" };
+        Option<int?> weeks = new("--weeks") { Description = "Simulated weeks, 2 to 60 (default: 12; with --quick 5).", HelpName = "N" };
         Option<int?> requests = new("--requests") { Description = "Requests a week, 50 to 5000 (default: 400; with --quick 160).", HelpName = "N" };
         Option<bool> quick = new("--quick") { Description = "Few weeks with few requests: whether it runs, not what it shows." };
         Option<string> output = new("--out") { Description = "Folder for the figure (SVG and PNG) and the page (HTML) (default: continual-demo in the working folder).", HelpName = "DIR", DefaultValueFactory = static _ => "continual-demo" };

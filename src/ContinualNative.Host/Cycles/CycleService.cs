@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using ContinualNative.Core.Adapters;
+using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Engine;
 using ContinualNative.Host.Serving;
@@ -20,8 +21,8 @@ internal sealed partial class CycleService : BackgroundService
     private readonly ServerState _state;
     private readonly ServeOptions _options;
     private readonly ILogger _logger;
-    private readonly Channel<(CycleTrigger Trigger, string Cause, TaskCompletionSource<CycleRecord> Begun)> _asked =
-        Channel.CreateBounded<(CycleTrigger, string, TaskCompletionSource<CycleRecord>)>(new BoundedChannelOptions(16) { SingleReader = true });
+    private readonly Channel<Asked> _asked =
+        Channel.CreateBounded<Asked>(new BoundedChannelOptions(16) { SingleReader = true });
     private readonly TaskCompletionSource<Parts> _parts = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _gate = new();
     private (long Cycle, CancellationTokenSource Cancel)? _running;
@@ -48,14 +49,18 @@ internal sealed partial class CycleService : BackgroundService
     /// <summary>
     /// Begins a cycle. Throws <see cref="StoreException"/> (Conflict) while one runs, and <see cref="EngineException"/> (InvalidRequest) where this server can run none.
     /// </summary>
-    public async Task<CycleRecord> BeginAsync(CycleTrigger trigger, string cause, CancellationToken cancellationToken)
+    /// <param name="trigger">What sets it off.</param>
+    /// <param name="cause">The same for people.</param>
+    /// <param name="curation">Another curation than the policy's, for this one cycle (not for what a restart makes of it); null: the policy's.</param>
+    /// <param name="cancellationToken">Ends the waiting.</param>
+    public async Task<CycleRecord> BeginAsync(CycleTrigger trigger, string cause, CurationOptions? curation, CancellationToken cancellationToken)
     {
         if (WhyNot() is { } reason)
         {
             throw new EngineException(EngineError.InvalidRequest, reason);
         }
         TaskCompletionSource<CycleRecord> begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        await _asked.Writer.WriteAsync((trigger, cause, begun), cancellationToken);
+        await _asked.Writer.WriteAsync(new Asked(trigger, cause, curation, begun), cancellationToken);
         return await begun.Task.WaitAsync(cancellationToken);
     }
 
@@ -171,9 +176,9 @@ internal sealed partial class CycleService : BackgroundService
                     await RunAsync(context, promoter, active, stoppingToken);
                 }
                 resumed = true;
-                if (await NextAsync(context, promoter, triggers, stoppingToken) is { } cycle)
+                if (await NextAsync(context, promoter, triggers, stoppingToken) is ({ } cycle, var curation))
                 {
-                    await RunAsync(context, promoter, cycle, stoppingToken);
+                    await RunAsync(curation is null ? context : context with { Curation = curation }, promoter, cycle, stoppingToken);
                     triggers.CycleEnded();
                 }
             }
@@ -198,9 +203,9 @@ internal sealed partial class CycleService : BackgroundService
     }
 
     // Waits for somebody to ask, or for a trigger.
-    private async Task<CycleRecord?> NextAsync(CycleContext context, Promoter promoter, CycleTriggers triggers, CancellationToken stoppingToken)
+    private async Task<(CycleRecord? Cycle, CurationOptions? Curation)> NextAsync(CycleContext context, Promoter promoter, CycleTriggers triggers, CancellationToken stoppingToken)
     {
-        (CycleTrigger Trigger, string Cause, TaskCompletionSource<CycleRecord> Begun)? asked = null;
+        Asked? asked = null;
         using (CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken))
         {
             limit.CancelAfter(Interval);
@@ -219,15 +224,15 @@ internal sealed partial class CycleService : BackgroundService
             {
                 CycleRecord cycle = await BeginAsync(context, promoter, request.Trigger, request.Cause, stoppingToken);
                 request.Begun.SetResult(cycle);
-                return cycle;
+                return (cycle, request.Curation);
             }
             catch (Exception e)
             {
                 request.Begun.SetException(e);
-                return null;
+                return default;
             }
         }
-        return triggers.Due() is { } due ? await BeginAsync(context, promoter, due.Trigger, due.Cause, stoppingToken) : null;
+        return triggers.Due() is { } due ? (await BeginAsync(context, promoter, due.Trigger, due.Cause, stoppingToken), null) : default;
     }
 
     private static Task<CycleRecord> BeginAsync(CycleContext context, Promoter promoter, CycleTrigger trigger, string cause, CancellationToken cancellationToken) =>
@@ -277,8 +282,8 @@ internal sealed partial class CycleService : BackgroundService
         {
             while (true)
             {
-                (_, _, TaskCompletionSource<CycleRecord> begun) = await _asked.Reader.ReadAsync(cancellationToken);
-                begun.SetException(new StoreException(StoreError.Conflict, "An update cycle runs already. Wait until it ends, or cancel it."));
+                Asked asked = await _asked.Reader.ReadAsync(cancellationToken);
+                asked.Begun.SetException(new StoreException(StoreError.Conflict, "An update cycle runs already. Wait until it ends, or cancel it."));
             }
         }
         catch (OperationCanceledException)
@@ -377,6 +382,8 @@ internal sealed partial class CycleService : BackgroundService
             // The loop ends.
         }
     }
+
+    private sealed record Asked(CycleTrigger Trigger, string Cause, CurationOptions? Curation, TaskCompletionSource<CycleRecord> Begun);
 
     private sealed record Parts(CycleContext Context, Promoter Promoter);
 

@@ -25,7 +25,7 @@ internal enum DemoAblation
 /// <summary>One run of the demo.</summary>
 internal sealed record DemoOptions
 {
-    public const int DefaultWeeks = 13;
+    public const int DefaultWeeks = 12;
     public const int DefaultRequests = 400;
 
     /// <summary>The model that comes with the program.</summary>

@@ -39,7 +39,7 @@ internal static class DemoReport
             "Frozen is the embedded model as it was in the first week; continual is what clients of the server got, routed-up answers among them; frontier is the release of the day, asked the same. What is right says the simulated world of that week.",
             "The price holds everything: routed-up requests, audits and lessons, training and serving time. An idle machine is not in it.",
             string.Create(CultureInfo.InvariantCulture, $"Of {result.GoldenBefore.Count} golden questions of the first week whose answer still holds, the model had {result.GoldenBefore.Right} right at the start and {result.GoldenAfter.Right} at the end."),
-            .. result.Options.PoisonedWeek >= 0 && result.Options.PoisonedWeek < result.Weeks.Count ? [$"In week {result.Options.PoisonedWeek + 1} a partner's system sends false corrections for all of its requests."] : (string[])[],
+            .. result.Options.PoisonedWeek >= 0 && result.Options.PoisonedWeek < result.Weeks.Count ? [$"In week {result.Options.PoisonedWeek + 1} a partner's system sends false corrections for all of its requests. One candidate is made that believes them, to show what the gate does then; the next one is made by the policy, which holds reports against labels."] : (string[])[],
         ],
         Run = new LearningRun { Command = command, Seed = (long)result.Options.Seed, Machine = $"{new Machine().ProcessorName ?? "unknown processor"}, {Environment.ProcessorCount} processors", Took = result.Took },
     };

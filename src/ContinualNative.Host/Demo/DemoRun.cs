@@ -238,7 +238,19 @@ internal sealed class DemoRun
             _server.Cycles.Cancel(last.Id);
             last = await WaitAsync(last.Id, static c => !c.IsActive, cancellationToken);
         }
-        CycleRecord cycle = await _server.Cycles.BeginAsync(CycleTrigger.Manual, $"week {week + 1}", cancellationToken);
+        if (week == _options.PoisonedWeek && !_options.Without.HasFlag(DemoAblation.NoOutcomes))
+        {
+            // What the gate is for: a candidate that takes every report at its word. The one after it is made by the policy, which knows whom not to believe.
+            CurationOptions believing = _server.Signal.Curation with { BelieveReports = true, MaxPerKey = 1 };
+            CycleRecord poisoned = await _server.Cycles.BeginAsync(CycleTrigger.Manual, $"week {week + 1}, every report believed", believing, cancellationToken);
+            poisoned = await WaitAsync(poisoned.Id, static c => c.State >= CycleState.Shadow, cancellationToken);
+            if (poisoned.IsActive)
+            {
+                _server.Cycles.Cancel(poisoned.Id);
+                await WaitAsync(poisoned.Id, static c => !c.IsActive, cancellationToken);
+            }
+        }
+        CycleRecord cycle = await _server.Cycles.BeginAsync(CycleTrigger.Manual, $"week {week + 1}", null, cancellationToken);
         await WaitAsync(cycle.Id, static c => c.State >= CycleState.Shadow, cancellationToken);
     }
 
