@@ -1,0 +1,48 @@
+// Tables of the demo's runs in a folder, as Markdown: node summary.mjs FOLDER
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const folder = process.argv[2];
+const runs = readdirSync(folder)
+  .map(name => /^([a-z]+)-(\d+)\.json$/.exec(name))
+  .filter(Boolean)
+  .map(([name, variant, seed]) => ({ variant, seed: Number(seed), ...JSON.parse(readFileSync(join(folder, name), "utf8")) }))
+  .sort((a, b) => a.seed - b.seed);
+
+const percent = x => (100 * x).toFixed(1);
+const mean = xs => xs.reduce((a, b) => a + b, 0) / xs.length;
+const spread = xs => (xs.length < 2 ? 0 : Math.sqrt(xs.reduce((a, b) => a + (b - mean(xs)) ** 2, 0) / (xs.length - 1)));
+
+// Share routed up of the requests about something that has changed, in the week before a promotion and in the week after it.
+function fall(run) {
+  const up = week => {
+    const kinds = Object.entries(week.kinds).filter(([kind]) => kind !== "known").map(([, k]) => k);
+    const requests = kinds.reduce((a, k) => a + k.requests, 0);
+    return requests === 0 ? null : kinds.reduce((a, k) => a + k.routed_up, 0) / requests;
+  };
+  const pairs = [];
+  run.weeks.forEach((week, i) => {
+    const before = run.weeks[i - 1];
+    const after = run.weeks[i + 1];
+    if (before && after && week.champion !== before.champion && up(before) !== null && up(after) !== null) {
+      pairs.push([up(before), up(after)]);
+    }
+  });
+  return pairs;
+}
+
+const own = runs.filter(r => r.variant === "none");
+console.log("| seed | frozen | continual | frontier | of the frontier | above frozen | routed up | price | forgotten | promoted / refused | routed up of what drifted: week before and after each promotion | seconds |");
+console.log("|---|---|---|---|---|---|---|---|---|---|---|---|");
+for (const run of own) {
+  const c = run.claims;
+  console.log(`| ${run.seed} | ${percent(c.frozen)} | ${percent(c.continual)} | ${percent(c.frontier)} | ${percent(c.of_frontier)} % | ${percent(c.above_frozen)} | ${percent(c.routed_up)} % | ${percent(c.price_share)} % | ${percent(c.forgotten)} | ${c.promotions} / ${c.refusals} | ${fall(run).map(([a, b]) => `${percent(a)} → ${percent(b)}`).join(", ")} | ${run.seconds.toFixed(0)} |`);
+}
+
+console.log("\n| without | seeds | continual | of the frontier | routed up | price | forgotten | promoted |");
+console.log("|---|---|---|---|---|---|---|---|");
+for (const variant of [...new Set(runs.map(r => r.variant))].sort((a, b) => (a === "none" ? -1 : b === "none" ? 1 : a.localeCompare(b)))) {
+  const claims = runs.filter(r => r.variant === variant).map(r => r.claims);
+  const show = key => `${percent(mean(claims.map(c => c[key])))} ± ${percent(spread(claims.map(c => c[key])))}`;
+  console.log(`| ${variant === "none" ? "(nothing left out)" : variant} | ${claims.length} | ${show("continual")} | ${show("of_frontier")} | ${show("routed_up")} | ${show("price_share")} | ${show("forgotten")} | ${mean(claims.map(c => c.promotions)).toFixed(1)} |`);
+}
