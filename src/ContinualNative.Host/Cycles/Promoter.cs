@@ -14,6 +14,9 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
     // One change at a time: the champion of the store and that of the engine must not part.
     private readonly SemaphoreSlim _gate = new(1, 1);
 
+    /// <summary>Where the adapters are.</summary>
+    public AdapterShelf Shelf => shelf;
+
     /// <summary>The champion now.</summary>
     public string Champion => model.Engine.Adapters.Champion ?? ModelAddress.Base;
 
@@ -88,7 +91,7 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
                 }
                 return adapter;
             }
-            catch (EngineException e)
+            catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
             {
                 LogBroken(logger, adapter, e.Message);
             }
