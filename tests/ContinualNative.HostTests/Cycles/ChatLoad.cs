@@ -1,12 +1,11 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Text;
 
 namespace ContinualNative.HostTests.Cycles;
 
 /// <summary>
-/// Clients that ask one question after the other until they are stopped, every second one as a stream. What they got is kept: failures, dropped streams, which adapter
-/// answered whom, and the times between the parts of streams.
+/// Clients that ask one question after the other until they are stopped, every second one as a stream. What they got is kept: failures, dropped streams, and which
+/// adapter answered whom.
 /// </summary>
 internal sealed class ChatLoad : IAsyncDisposable
 {
@@ -16,6 +15,8 @@ internal sealed class ChatLoad : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _workers;
     private int _next = -1;
+    private int _answers;
+    private int _streams;
 
     public ChatLoad(Uri server, string[] questions, int workers = 2, TimeSpan? pause = null)
     {
@@ -31,12 +32,9 @@ internal sealed class ChatLoad : IAsyncDisposable
     /// <summary>By user, the adapters that answered, in order.</summary>
     public ConcurrentDictionary<string, List<string>> Adapters { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Ends of the times between two parts of a stream (a timestamp), and the times in milliseconds.</summary>
-    public ConcurrentQueue<(long At, double Milliseconds)> Gaps { get; } = new();
+    public int Answers => Volatile.Read(ref _answers);
 
-    public int Answers;
-
-    public int Streams;
+    public int Streams => Volatile.Read(ref _streams);
 
     /// <summary>Ends when every client has got its last answer; fails if one request did.</summary>
     public async Task EndAsync()
@@ -97,30 +95,19 @@ internal sealed class ChatLoad : IAsyncDisposable
         if (!stream)
         {
             await answer.Content.ReadAsStringAsync();
-            Interlocked.Increment(ref Answers);
+            Interlocked.Increment(ref _answers);
             return;
         }
         using StreamReader reader = new(await answer.Content.ReadAsStreamAsync());
         string last = "";
-        long before = 0;
         while (await reader.ReadLineAsync() is { } line)
         {
-            if (line.Length == 0)
-            {
-                continue;
-            }
-            last = line;
-            long now = Stopwatch.GetTimestamp();
-            if (before != 0 && line.Contains("\"content\"", StringComparison.Ordinal))
-            {
-                Gaps.Enqueue((now, Stopwatch.GetElapsedTime(before, now).TotalMilliseconds));
-            }
-            before = now;
+            last = line.Length > 0 ? line : last;
         }
         if (last != "data: [DONE]")
         {
             Failures.Enqueue($"A stream ended with '{last}'.");
         }
-        Interlocked.Increment(ref Streams);
+        Interlocked.Increment(ref _streams);
     }
 }

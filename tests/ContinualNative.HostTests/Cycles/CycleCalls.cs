@@ -73,12 +73,12 @@ internal static class CycleCalls
     public static Task UntilAsync(Func<Task<bool>> condition, string what) => UntilAsync(condition, () => what);
 
     /// <summary>Waits for a condition; fails with what it waited for.</summary>
-    public static async Task UntilAsync(Func<Task<bool>> condition, Func<string> what)
+    public static async Task UntilAsync(Func<Task<bool>> condition, Func<string> what, TimeSpan? patience = null)
     {
         long begun = System.Diagnostics.Stopwatch.GetTimestamp();
         while (!await condition())
         {
-            Assert.True(System.Diagnostics.Stopwatch.GetElapsedTime(begun) < Patience, $"Waited in vain: {what()}");
+            Assert.True(System.Diagnostics.Stopwatch.GetElapsedTime(begun) < (patience ?? Patience), $"Waited in vain: {what()}");
             await Task.Delay(10, Cancelled);
         }
     }

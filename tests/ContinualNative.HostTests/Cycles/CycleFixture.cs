@@ -1,11 +1,9 @@
 using System.Text;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Frontier.Simulation;
 using ContinualNative.Host.Serving;
-using ContinualNative.HostTests.Signal;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -70,7 +68,8 @@ public sealed class CycleFixture : IAsyncLifetime
         JsonObject policy = JsonNode.Parse("""
             {
               "tasks": [{ "name": "stock", "measure": "normalized" }],
-              "curation": { "near_duplicate": 1, "pairs": false },
+              "teaching": { "daily_labels": 0 },
+              "curation": { "near_duplicate": 1, "pairs": false, "replay_ratio": 0, "max_examples": 24 },
               "update":
               {
                 "label_count": 0, "on_drift": false, "on_new_teacher": false, "minimum_examples": 10, "from_base_every": 0, "anchor": 0.05, "epochs": 5, "learning_rate": 0.02, "rank": 8,
@@ -92,9 +91,9 @@ public sealed class CycleFixture : IAsyncLifetime
         ];
     }
 
-    /// <summary>A server whose cycles look for traffic often.</summary>
+    /// <summary>A server whose cycles look for traffic often; of equal flags in <paramref name="more"/> and <see cref="Flags"/> the former count.</summary>
     public Task<ContinualServer> StartAsync(string data, string update = "{}", params string[] more) =>
-        ContinualServer.StartAsync(Files.Llama, static services => services.GetRequiredService<CycleService>().Interval = TimeSpan.FromMilliseconds(50), [.. Flags(update), "--data", data, .. more]);
+        ContinualServer.StartAsync(Files.Llama, static services => services.GetRequiredService<CycleService>().Interval = TimeSpan.FromMilliseconds(50), Merge([.. Flags(update), "--data", data, .. more]));
 
     /// <summary>A copy of a data folder with traffic that a cycle can learn from and be judged on.</summary>
     public async Task<string> TaughtAsync() => Copy(await OnceAsync(() => _taught, f => _taught = f, async folder =>
@@ -106,7 +105,7 @@ public sealed class CycleFixture : IAsyncLifetime
     /// <summary>A copy of a data folder whose champion, <c>c1</c>, knows the answer.</summary>
     public async Task<string> ChampionAsync() => Copy(await OnceAsync(() => _champion, f => _champion = f, async folder =>
     {
-        await using ContinualServer server = await StartAsync(folder, """{"shadow_least":0,"canary_requests":1,"canary_hours":0,"watch_requests":0}""");
+        await using ContinualServer server = await StartAsync(folder, """{"shadow_least":0,"canary_requests":0,"watch_requests":0}""");
         await server.TeachAsync(this);
         CycleRecord cycle = await server.UntilEndedAsync(await server.BeginCycleAsync());
         Assert.True(cycle.State == CycleState.Promoted, cycle.Outcome);
@@ -122,6 +121,16 @@ public sealed class CycleFixture : IAsyncLifetime
         {
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    private static string[] Merge(string[] flags)
+    {
+        Dictionary<string, string?> merged = new(StringComparer.Ordinal);
+        for (int i = 0; i < flags.Length; i++)
+        {
+            merged[flags[i]] = i + 1 < flags.Length && !flags[i + 1].StartsWith("--", StringComparison.Ordinal) ? flags[++i] : null;
+        }
+        return [.. merged.SelectMany(static f => f.Value is null ? (string[])[f.Key] : [f.Key, f.Value])];
     }
 
     private async Task<string> OnceAsync(Func<string?> known, Action<string> keep, Func<string, Task> make)
@@ -144,6 +153,9 @@ public sealed class CycleFixture : IAsyncLifetime
         }
     }
 
+    /// <summary>Takes a copy away.</summary>
+    public static void Delete(string folder) => Directory.Delete(folder, recursive: true);
+
     private static string Copy(string folder)
     {
         string copy = Directory.CreateTempSubdirectory("continual-test-").FullName;
@@ -155,4 +167,11 @@ public sealed class CycleFixture : IAsyncLifetime
         }
         return copy;
     }
+}
+
+/// <summary>The tests of cycles share what they begin with, and run one after the other: each trains.</summary>
+[CollectionDefinition(Name)]
+public sealed class CycleCollection : ICollectionFixture<CycleFixture>
+{
+    public const string Name = "cycles";
 }

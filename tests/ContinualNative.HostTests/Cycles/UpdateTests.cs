@@ -1,12 +1,15 @@
 using System.Text.Json;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Cycles;
+using ContinualNative.Core.Evaluation;
 using ContinualNative.HostTests.Signal;
+using ContinualNative.Storage;
 
 namespace ContinualNative.HostTests.Cycles;
 
 /// <summary>Update cycles in the running server: real training, real swaps, over HTTP.</summary>
-public sealed class UpdateTests(CycleFixture fixture) : IClassFixture<CycleFixture>
+[Collection(CycleCollection.Name)]
+public sealed class UpdateTests(CycleFixture fixture)
 {
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
@@ -49,7 +52,101 @@ public sealed class UpdateTests(CycleFixture fixture) : IClassFixture<CycleFixtu
         }
         finally
         {
-            Directory.Delete(data, recursive: true);
+            CycleFixture.Delete(data);
+        }
+    }
+
+    [Fact]
+    public async Task A_candidate_that_learned_nothing_is_refused()
+    {
+        string data = await fixture.TaughtAsync();
+        try
+        {
+            await using ContinualServer server = await fixture.StartAsync(data, """{"learning_rate":1e-9,"epochs":1,"gate":{"minimum_fresh":16,"most_fresh":20,"latency_limit":1000}}""");
+            CycleRecord cycle = await server.UntilEndedAsync(await server.BeginCycleAsync());
+            Assert.Equal(CycleState.Rejected, cycle.State);
+            Assert.Contains("was not shown in 20 requests", cycle.Outcome, StringComparison.Ordinal);
+            Assert.Equal("base", (await server.AskNewAsync(fixture)).Adapter);
+            Assert.Empty(server.Signal.Store!.Promotions(10));
+            Assert.Equal(AdapterStatus.Rejected, server.Signal.Store!.Adapter("c1")!.Status);
+        }
+        finally
+        {
+            CycleFixture.Delete(data);
+        }
+    }
+
+    [Fact]
+    public async Task A_candidate_of_poisoned_labels_is_refused_and_the_reason_names_what_it_broke()
+    {
+        string data = await fixture.ChampionAsync();
+        try
+        {
+            await using ContinualServer server = await fixture.StartAsync(data);
+            Assert.Equal(("c1", CycleFixture.Right), await server.AskNewAsync(fixture));
+            TrafficStore store = server.Signal.Store!;
+            string[] golden = [.. store.WindowKeys(0, store.LastSequence(), 100).Where(static k => k.Audited).Take(8).Select(static k => k.RequestId)];
+            foreach (string id in golden)
+            {
+                Assert.True(await store.SetGoldenAsync(id, true, Cancelled));
+            }
+            await server.TeachAsync(fixture, train: 20, answer: CycleFixture.Wrong);
+            CycleRecord cycle = await server.UntilEndedAsync(await server.BeginCycleAsync());
+            Assert.Equal(CycleState.Rejected, cycle.State);
+            GateVerdict verdict = GateVerdictJson.Read(Assert.Single(store.Evaluations("c2")).Json);
+            Assert.Equal(GateDecision.Reject, verdict.Decision);
+            GateCheck suite = Assert.Single(verdict.Checks, static c => c.Name == "golden");
+            Assert.Equal((GateDecision.Reject, "stock"), (suite.Decision, suite.Slice));
+            Assert.NotEmpty(suite.Examples);
+            Assert.Subset(golden.ToHashSet(), suite.Examples.ToHashSet());
+            Assert.Contains(verdict.Checks, static c => c is { Name: "backward", Decision: GateDecision.Reject, Slice: not null, Examples.Count: > 0 });
+            Assert.NotEmpty(cycle.Outcome);
+            Assert.Equal(("c1", CycleFixture.Right), await server.AskNewAsync(fixture));
+            Assert.Single(store.Promotions(10));
+            using JsonDocument shown = JsonDocument.Parse(await server.Client.GetStringAsync("/admin/adapters/c2", Cancelled));
+            Assert.Equal("rejected", shown.RootElement.GetProperty("status").GetString());
+        }
+        finally
+        {
+            CycleFixture.Delete(data);
+        }
+    }
+
+    [Fact]
+    public async Task A_champion_that_answers_badly_is_taken_back_by_itself()
+    {
+        string data = await fixture.ChampionAsync();
+        try
+        {
+            await using ContinualServer server = await fixture.StartAsync(data);
+            Reply loaded = await server.PostAsync("/admin/adapters", JsonSerializer.Serialize(new { id = "bad", path = fixture.Files.Adapter }));
+            Assert.True(loaded.Status == 201, loaded.Body);
+            Assert.Equal(200, (await server.PostAsync("/admin/adapters/bad/promote", "{}")).Status);
+            int asked = 0;
+            foreach (string question in fixture.Questions(60))
+            {
+                Reply reply = await server.PostAsync("/v1/chat/completions", CycleCalls.Chat(question));
+                Assert.Equal(200, reply.Status);
+                await server.AuditedAsync();
+                await server.ReportAsync(reply.RequestId, "\"outcome\":\"rejected\"");
+                asked++;
+                if (server.Engine.Adapters.Champion != "bad")
+                {
+                    break;
+                }
+            }
+            await server.UntilChampionAsync("c1");
+            TestContext.Current.TestOutputHelper?.WriteLine($"taken back after {asked} requests");
+            PromotionRecord back = server.Signal.Store!.LastPromotion()!;
+            Assert.Equal(("c1", "bad", PromotionReason.Rollback), (back.Adapter, back.Previous, back.Reason));
+            using JsonDocument evidence = JsonDocument.Parse(back.Evidence);
+            Assert.Contains("wrong that the old one had right", evidence.RootElement.GetProperty("reason").GetString(), StringComparison.Ordinal);
+            Assert.Equal(AdapterStatus.RolledBack, server.Signal.Store!.Adapter("bad")!.Status);
+            Assert.Equal(("c1", CycleFixture.Right), await server.AskNewAsync(fixture));
+        }
+        finally
+        {
+            CycleFixture.Delete(data);
         }
     }
 
