@@ -2,6 +2,7 @@ using System.Collections;
 using System.CommandLine;
 using ContinualNative.Engine;
 using ContinualNative.Host.Commands;
+using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Serving;
 using ContinualNative.Host.Signal;
 using Microsoft.AspNetCore.Builder;
@@ -34,10 +35,15 @@ public sealed class ContinualServer : IAsyncDisposable
 
     internal SignalHub Signal => _app.Services.GetRequiredService<SignalHub>();
 
+    internal CycleService Cycles => _app.Services.GetRequiredService<CycleService>();
+
     public InferenceEngine Engine => State.Model.Engine;
 
     /// <summary>Starts <c>continual serve --model ...</c> and waits until it is ready. <paramref name="args"/> are further flags.</summary>
-    public static async Task<ContinualServer> StartAsync(string modelPath, params string[] args)
+    public static Task<ContinualServer> StartAsync(string modelPath, params string[] args) => StartAsync(modelPath, null, args);
+
+    /// <summary>The same; <paramref name="before"/> is given the services before anything runs.</summary>
+    internal static async Task<ContinualServer> StartAsync(string modelPath, Action<IServiceProvider>? before, string[] args)
     {
         bool ownsData = !args.Contains("--data");
         string data = ownsData ? Directory.CreateTempSubdirectory("continual-test-").FullName : args[Array.IndexOf(args, "--data") + 1];
@@ -57,6 +63,7 @@ public sealed class ContinualServer : IAsyncDisposable
         WebApplication app = ServerBuilder.Build(options, ownsProcess: false);
         try
         {
+            before?.Invoke(app.Services);
             await app.StartAsync();
             await app.Services.GetRequiredService<ServerState>().Ready.WaitAsync(TimeSpan.FromMinutes(2));
             return new ContinualServer(app, data, ownsData);

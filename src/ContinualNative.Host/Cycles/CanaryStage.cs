@@ -32,6 +32,10 @@ internal sealed class CanaryStage(CycleContext context, CycleRecord cycle)
     public async Task<(string? Refusal, CanaryResult Result)> RunAsync(long since, CancellationToken cancellationToken)
     {
         CanaryResult result = new() { Since = since };
+        if (context.Options.CanaryRequests == 0)
+        {
+            return (null, result);
+        }
         context.Hub.Rollout.Begin(cycle.Candidate, context.Options.CanaryShare, cycle.Id);
         try
         {

@@ -26,6 +26,7 @@ internal sealed partial class CycleService : BackgroundService
     private readonly TaskCompletionSource<Parts> _parts = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _gate = new();
     private (long Cycle, CancellationTokenSource Cancel)? _running;
+    private volatile Promoter? _promoter;
     private volatile CycleProgress? _progress;
     private volatile RollbackWatch? _watch;
 
@@ -35,6 +36,7 @@ internal sealed partial class CycleService : BackgroundService
         _state = state;
         _options = options;
         _logger = loggers.CreateLogger("ContinualNative.Cycles");
+        state.BeforeReady = RestoreAsync;
     }
 
     /// <summary>How often the stages that wait for traffic, and the watch, look for it.</summary>
@@ -97,10 +99,7 @@ internal sealed partial class CycleService : BackgroundService
 
     public override void Dispose()
     {
-        if (_parts.Task.IsCompletedSuccessfully)
-        {
-            _parts.Task.Result.Promoter.Dispose();
-        }
+        _promoter?.Dispose();
         base.Dispose();
     }
 
@@ -120,14 +119,13 @@ internal sealed partial class CycleService : BackgroundService
             // The server stops, or ends with the reason.
             return;
         }
-        AdapterShelf shelf = new(_options.Data, store);
-        Promoter promoter = new(_hub, model, shelf, store, _logger);
+        Promoter promoter = _promoter!;
         CycleContext context = new()
         {
             Hub = _hub,
             Model = model,
             Store = store,
-            Shelf = shelf,
+            Shelf = promoter.Shelf,
             Serve = _options,
             Options = _hub.CycleOptions,
             Curation = _hub.Curation,
@@ -135,14 +133,6 @@ internal sealed partial class CycleService : BackgroundService
             Report = progress => _progress = progress,
             Interval = Interval,
         };
-        try
-        {
-            await promoter.RestoreAsync(_options.Adapter, stoppingToken);
-        }
-        catch (StoreException e)
-        {
-            LogStoreFailed(_logger, e.Message);
-        }
         _parts.SetResult(new Parts(context, promoter));
         if (WhyNot() is not null)
         {
@@ -150,6 +140,24 @@ internal sealed partial class CycleService : BackgroundService
             return;
         }
         await Task.WhenAll(WatchLoopAsync(context, promoter, stoppingToken), CycleLoopAsync(context, promoter, stoppingToken));
+    }
+
+    // Before the first request is taken: it is the champion's to answer.
+    private async Task RestoreAsync(ServedModel model, CancellationToken cancellationToken)
+    {
+        if (_hub.Store is not { } store)
+        {
+            return;
+        }
+        _promoter = new Promoter(_hub, model, new AdapterShelf(_options.Data, store), store, _logger);
+        try
+        {
+            await _promoter.RestoreAsync(_options.Adapter, cancellationToken);
+        }
+        catch (StoreException e)
+        {
+            LogStoreFailed(_logger, e.Message);
+        }
     }
 
     private string? WhyNot() =>

@@ -71,6 +71,8 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
     public async Task<TrainedAdapter> RunAsync(
         CycleRecord record, IReadOnlyList<(CuratedExample Example, ExampleTexts Texts)> set, AdapterRecord? parent, IProgress<TrainingProgress> progress, CancellationToken cancellationToken)
     {
+        // Before the work rather than after it.
+        PrepareShelf();
         CycleExamples encoder = new(model);
         List<TrainingExample> examples = encoder.Encode(set, cancellationToken);
         if (examples.Count == 0)
@@ -110,6 +112,18 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             Anchor = options.Anchor,
             Parent = parent?.Id,
         };
+    }
+
+    private void PrepareShelf()
+    {
+        try
+        {
+            shelf.Prepare();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"There is no folder '{shelf.Folder}' for adapters, and it can't be made: {e.Message.TrimEnd('.')}. Make room there; the next cycle trains anew.", e);
+        }
     }
 
     private static double Finite(double value) => double.IsFinite(value) ? value : 0;
@@ -168,6 +182,11 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
                     folder.Clear();
                     return Train(weights, plan, folder, start, initial, output, progress, cancellationToken);
                 }
+                catch (TrainingException e) when (e.Error == TrainingError.CheckpointNotWritten)
+                {
+                    // Its own words name a flag that the server does not have.
+                    throw new IOException($"The checkpoint of its training can't be written into '{folder.Path}': {e.InnerException?.Message.TrimEnd('.')}. Make room there; the next cycle trains anew.", e);
+                }
             },
             CancellationToken.None,
             TaskCreationOptions.LongRunning,
@@ -197,7 +216,6 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
         };
         TrainingRun run = new(weights, trainer, plan, folder, initial);
         TrainingResult result = run.Run(folder.Exists, progress, cancellationToken);
-        shelf.Prepare();
         trainer.ExportAdapter(output, model.Engine.Model.Name);
         folder.Clear();
         return result;

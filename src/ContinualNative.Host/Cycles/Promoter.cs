@@ -14,6 +14,9 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
     // One change at a time: the champion of the store and that of the engine must not part.
     private readonly SemaphoreSlim _gate = new(1, 1);
 
+    /// <summary>Where the adapters are.</summary>
+    public AdapterShelf Shelf => shelf;
+
     /// <summary>The champion now.</summary>
     public string Champion => model.Engine.Adapters.Champion ?? ModelAddress.Base;
 
@@ -63,7 +66,7 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
     }
 
     /// <summary>
-    /// Brings the store's champion into a freshly loaded engine; where its file is broken, the last one before it that is whole. Gives what answers now.
+    /// Brings the store's champion into a freshly loaded engine; where its file is broken, the one before it, rollbacks undone, whose file is whole. Gives what answers now.
     /// </summary>
     public async Task<string> RestoreAsync(string? startAdapter, CancellationToken cancellationToken)
     {
@@ -76,34 +79,53 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
         {
             LogStartIgnored(logger, startAdapter, promotions[0].Adapter);
         }
-        foreach (string adapter in promotions.Select(static p => p.Adapter).Distinct())
+        string champion = promotions[0].Adapter;
+        string broken = "";
+        foreach (string adapter in StackOf(promotions).AsEnumerable().Reverse().Append(ModelAddress.Base).Distinct())
         {
             try
             {
                 await shelf.LoadAsync(model, adapter, cancellationToken);
-                model.Engine.Adapters.Promote(adapter == ModelAddress.Base ? null : adapter);
-                if (adapter != promotions[0].Adapter)
-                {
-                    LogFellBack(logger, promotions[0].Adapter, adapter);
-                }
-                return adapter;
             }
-            catch (EngineException e)
+            catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
             {
                 LogBroken(logger, adapter, e.Message);
+                broken = broken.Length > 0 ? broken : e.Message;
+                continue;
             }
+            model.Engine.Adapters.Promote(adapter == ModelAddress.Base ? null : adapter);
+            if (adapter != champion)
+            {
+                LogFellBack(logger, champion, adapter);
+                await RecordFallAsync(adapter, champion, broken);
+            }
+            return adapter;
         }
-        model.Engine.Adapters.Promote(null);
-        LogFellBack(logger, promotions[0].Adapter, ModelAddress.Base);
-        return ModelAddress.Base;
+        return Champion;
     }
+
+    // Decision: the store is told. A candidate is compared with what answers, and the store refuses to promote one that was compared with another champion than its own.
+    private async Task RecordFallAsync(string adapter, string champion, string reason) => await store.PromoteAsync(new PromotionRecord
+    {
+        At = hub.Time.GetUtcNow(),
+        Adapter = adapter,
+        Previous = champion,
+        Reason = PromotionReason.Rollback,
+        Evidence = JsonSerializer.Serialize(new { by = "restart", reason, sequence = store.LastSequence() }, CycleJson.Options),
+    });
 
     /// <summary>The champion that was in force before the present one came, rollbacks undone; null when there is none.</summary>
     /// <param name="promotions">Newest first.</param>
     /// <param name="champion">The present one.</param>
     public static string? PreviousOf(IReadOnlyList<PromotionRecord> promotions, string champion)
     {
-        // A stack of champions: a promotion puts one on, a rollback takes one off.
+        List<string> stack = StackOf(promotions);
+        return stack.Count > 1 && stack[^1] == champion ? stack[^2] : null;
+    }
+
+    // A stack of champions: a promotion puts one on, a rollback takes off those that are above the one that it goes back to.
+    private static List<string> StackOf(IReadOnlyList<PromotionRecord> promotions)
+    {
         List<string> stack = [];
         foreach (PromotionRecord promotion in promotions.Reverse())
         {
@@ -111,16 +133,18 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
             {
                 stack.Add(promotion.Previous);
             }
-            if (promotion.Reason is PromotionReason.Rollback or PromotionReason.ManualRollback && stack.Count > 1)
+            bool back = promotion.Reason is PromotionReason.Rollback or PromotionReason.ManualRollback && stack.Count > 1;
+            int at = back ? stack.LastIndexOf(promotion.Adapter, stack.Count - 2) : -1;
+            if (at >= 0)
             {
-                stack.RemoveAt(stack.Count - 1);
+                stack.RemoveRange(at + 1, stack.Count - at - 1);
             }
             else
             {
                 stack.Add(promotion.Adapter);
             }
         }
-        return stack.Count > 1 && stack[^1] == champion ? stack[^2] : null;
+        return stack;
     }
 
     public void Dispose() => _gate.Dispose();

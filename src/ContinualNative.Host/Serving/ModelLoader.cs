@@ -71,6 +71,7 @@ internal sealed partial class ModelLoader(ServeOptions options, ServerState stat
             engine = await InferenceEngine.LoadAsync(options.ToEngine(), loggers, new LoadProgress(this), cancellationToken: _stop.Token);
             ServedModel served = new(engine, new ChatPromptBuilder(engine, template), FingerprintOf(engine.Model));
             Ready(_logger, engine.Model.Name, engine.Model.Description, engine.Options.Parallel, engine.Model.ContextLength);
+            await state.BeforeReady(served, _stop.Token);
             state.SetReady(served);
         }
         catch (Exception e)

@@ -28,6 +28,9 @@ internal sealed class ServerState : IDisposable
     /// <summary>Cancelled when running answers must end at once.</summary>
     public CancellationToken StopNow => _stopNow.Token;
 
+    /// <summary>Run on the loaded model before the server is ready. Set before the server starts.</summary>
+    public Func<ServedModel, CancellationToken, Task> BeforeReady { get; set; } = static (_, _) => Task.CompletedTask;
+
     /// <summary>Completes when the model has loaded; throws what kept it from loading.</summary>
     public Task<ServedModel> Ready => _ready.Task;
 
