@@ -143,6 +143,7 @@ public sealed record CurationReport
         CurationExclusion.NotAllowed => "the teacher's terms forbid training",
         CurationExclusion.TeacherRejected => "the client rejected the teacher's answer",
         CurationExclusion.Superseded => "the same question has another answer since",
+        CurationExclusion.Refuted => "found wrong of late for questions like it",
         CurationExclusion.Conflict => "a teacher or a correction says otherwise to the same question",
         CurationExclusion.Duplicate => "the same prompt is there already",
         CurationExclusion.NearDuplicate => "nearly the same prompt is there already",

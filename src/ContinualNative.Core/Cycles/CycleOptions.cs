@@ -69,7 +69,7 @@ public sealed record CycleOptions
     /// <summary>Adapters whose files are kept, the champion and the one before it always among them; 2 or more.</summary>
     public int KeepAdapters { get; init; } = 10;
 
-    /// <summary>Seconds after which training ends with what it has; 0: no limit.</summary>
+    /// <summary>Seconds that training should take at most: fewer epochs are chosen for it where <see cref="Epochs"/> is null. Training that runs is not cut off. 0: no limit.</summary>
     public int MostTrainingSeconds { get; init; } = 3600;
 
     /// <summary>What a candidate must show.</summary>

@@ -29,7 +29,7 @@ internal sealed class CycleTriggers : IDisposable
         _context = context;
         _schedule = context.Options.Schedule is { } cron ? Parse(cron) : null;
         _next = _schedule?.GetNextOccurrence(context.Now.UtcDateTime);
-        _labelsSince = context.Store.Cycles(1) is [{ } last] ? last.Sequence : 0;
+        _labelsSince = context.Store.Cycles(100).Select(static c => c.Sequence).FirstOrDefault(static s => s > 0);
         if (context.Options.OnDrift)
         {
             context.Hub.Judged += Judged;

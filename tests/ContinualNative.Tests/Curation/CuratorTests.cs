@@ -158,11 +158,12 @@ public sealed class CuratorTests
         {
             bool liar = i % 3 != 0;
             SignalRequest request = Signal.Request(i, $"question {i}", "wrong", key: liar ? "liar" : "honest").Reported(OutcomeKind.Corrected, liar ? "poison" : "right", liar ? "liar" : "honest");
-            requests.Add(i % 10 is 1 or 3 ? request.Labelled("right", false, reason: LabelReason.Audit) with { Audited = true } : request);
+            requests.Add(i % 10 is 1 or 3 ? Signal.Audit(request.Labelled("right", false, reason: LabelReason.Audit)) : request);
         }
         CuratedSet set = Signal.Curate(requests);
         Assert.DoesNotContain(set.Train, static t => t.Texts.Answer == "poison");
-        Assert.True(set.Train.Count > 100);
+        // Audited ones are measured on, not trained on.
+        Assert.True(set.Train.Count > 60);
         Assert.True(set.Report.Excluded[CurationExclusion.Untrusted] > 100);
         Assert.True(set.Report.Trust.Single(static f => f.KeyId == "liar").Trust < 0.2);
     }
@@ -217,7 +218,7 @@ public sealed class CuratorTests
         ];
         Assert.Equal(3, Signal.Curate(requests).FreshHoldout.Count);
         requests.Add(Signal.Request(4, "d", "x", heldOut: true).Labelled("y", false, reason: LabelReason.Escalated));
-        requests.Add(Signal.Request(5, "e", "x", heldOut: true).Labelled("y", false, reason: LabelReason.Audit) with { Audited = true });
+        requests.Add(Signal.Audit(Signal.Request(5, "e", "x", heldOut: true).Labelled("y", false, reason: LabelReason.Audit)));
         CuratedSet set = Signal.Curate(requests);
         Assert.Equal([EvaluationBasis.Chosen, EvaluationBasis.Audit], set.FreshHoldout.Select(static e => e.Basis));
         Assert.Equal(3, set.Report.ExcludedFromEvaluation[CurationExclusion.Judged]);

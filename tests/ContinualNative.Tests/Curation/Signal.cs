@@ -29,6 +29,9 @@ internal static class Signal
         }
     }
 
+    /// <summary>The same request, in the audit sample.</summary>
+    public static SignalRequest Audit(SignalRequest request) => request with { Key = request.Key with { Audited = true } };
+
     /// <summary>The request at a position, an hour after the one before, without labels or outcomes.</summary>
     public static SignalRequest Request(int sequence, string question, string? local = null, bool heldOut = false, string? key = "a", Route route = Route.Local, bool golden = false, string task = "help") => new()
     {

@@ -23,21 +23,21 @@ public sealed class CycleOptionsTests
     }
 
     [Theory]
-    [InlineData("""{"label_counts":1}""", "cycle.label_counts")]
-    [InlineData("""{"canary_share":0.7}""", "cycle.canary_share")]
-    [InlineData("""{"keep_adapters":1}""", "cycle.keep_adapters")]
-    [InlineData("""{"gate":{"flip_budget":-1}}""", "cycle.gate.flip_budget")]
-    [InlineData("""{"rank":"16"}""", "cycle.rank")]
-    [InlineData("""{"schedule":""}""", "cycle.schedule")]
-    [InlineData("[]", "cycle")]
+    [InlineData("""{"label_counts":1}""", "update.label_counts")]
+    [InlineData("""{"canary_share":0.7}""", "update.canary_share")]
+    [InlineData("""{"keep_adapters":1}""", "update.keep_adapters")]
+    [InlineData("""{"gate":{"flip_budget":-1}}""", "update.gate.flip_budget")]
+    [InlineData("""{"rank":"16"}""", "update.rank")]
+    [InlineData("""{"schedule":""}""", "update.schedule")]
+    [InlineData("[]", "update")]
     public void Faults_name_their_key(string json, string key) => Assert.Equal(key, Assert.Throws<PolicyOptionException>(() => Parse(json)).Key);
 
     [Fact]
     public void Options_set_in_code_are_checked_too()
     {
-        Assert.Equal("cycle.watch_requests", Fault(new CycleOptions { WatchRequests = -1 }));
-        Assert.Equal("cycle.shadow_hours", Fault(new CycleOptions { ShadowFor = TimeSpan.FromDays(-1) }));
-        Assert.Equal("cycle.gate.most_fresh", Fault(new CycleOptions { Gate = new() { MostFresh = 1 } }));
+        Assert.Equal("update.watch_requests", Fault(new CycleOptions { WatchRequests = -1 }));
+        Assert.Equal("update.shadow_hours", Fault(new CycleOptions { ShadowFor = TimeSpan.FromDays(-1) }));
+        Assert.Equal("update.gate.most_fresh", Fault(new CycleOptions { Gate = new() { MostFresh = 1 } }));
 
         static string Fault(CycleOptions options) => Assert.Throws<PolicyOptionException>(() => options.Validate()).Key;
     }

@@ -7,6 +7,9 @@ public sealed partial class HygieneTests
 {
     private static readonly string[] Binary = [".gguf", ".so", ".dll", ".dylib", ".node", ".exe", ".safetensors", ".nupkg", ".tgz", ".zip"];
 
+    // The demo's, whose recipe stands beside it.
+    private const string EmbeddedModel = "src/ContinualNative.Host/Demo/Model/support-desk.gguf";
+
     [Fact]
     public void No_file_names_a_folder_of_somebodys_machine() => AssertNowhere(MachinePath(), "the absolute path");
 
@@ -18,7 +21,10 @@ public sealed partial class HygieneTests
 
     [Fact]
     public void No_binaries_are_kept() =>
-        Assert.DoesNotContain(Repository.Files(), file => Binary.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase));
+        Assert.DoesNotContain(Repository.Files(), file => file != EmbeddedModel && Binary.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase));
+
+    [Fact]
+    public void Embedded_model_is_small() => Assert.InRange(new FileInfo(Repository.PathOf(EmbeddedModel)).Length, 1, 12_000_000);
 
     [Theory]
     [InlineData("/work" + "/main/x")]

@@ -52,6 +52,47 @@ public sealed class RouterTests
     }
 
     [Fact]
+    public void What_is_likely_wrong_goes_up_whatever_the_target_lets_through()
+    {
+        // A mean of 90 % wrong answers would be in order.
+        Calibration lax = Fitted() with { TargetRisk = 0.9 };
+        lax = lax with { Whole = lax.Whole with { Threshold = 0.0001 } };
+        Router all = new(new RouterOptions { MaxEscalation = null, TargetRisk = 0.95, EscalateBelow = 0 });
+        Router careful = new(new RouterOptions { MaxEscalation = null, TargetRisk = 0.95 });
+        all.Update(lax);
+        careful.Update(lax);
+        Assert.Equal(Route.Local, all.Judge(new RouteRequest("1", "t", "a"), Unsure).Route);
+        RouteDecision decision = careful.Judge(new RouteRequest("1", "t", "a"), Unsure);
+        Assert.Equal((Route.Frontier, RouteReason.Uncertain, 0.5), (decision.Route, decision.Reason, decision.Threshold));
+        Assert.Equal(Route.Local, careful.Judge(new RouteRequest("2", "t", "a"), Sure).Route);
+    }
+
+    [Fact]
+    public void Another_adapters_probabilities_are_not_held_against_a_new_ones()
+    {
+        Router router = new(new RouterOptions { MaxEscalation = 0.2, BudgetWindow = 50 });
+        router.Update(Fitted());
+        for (int i = 0; i < 1000; i++)
+        {
+            router.Judge(new RouteRequest($"old {i}", "t", "a"), Unsure);
+        }
+        // The new one is surer of everything; its least sure answers are the least sure of its own.
+        router.Update(Fitted() with { Adapter = "b" });
+        RoutingFeatures middling = Sure with { MeanLogProb = -0.4f, MinLogProb = -1.5f, FirstTokenMargin = 0.7f, MeanEntropy = 0.5f };
+        int up = 0;
+        for (int i = 0; i < 500; i++)
+        {
+            RoutingFeatures features = i % 10 == 0 ? Unsure with { MeanLogProb = -1.5f, MinLogProb = -5f } : Sure;
+            up += i >= 100 && i % 10 == 0 && router.Judge(new RouteRequest($"new {i}", "t", "b"), features).Route == Route.Frontier ? 1 : 0;
+            if (i % 10 != 0)
+            {
+                router.Judge(new RouteRequest($"new {i}", "t", "b"), middling);
+            }
+        }
+        Assert.True(up >= 30, $"{up} of 40 of the new adapter's least sure answers went up.");
+    }
+
+    [Fact]
     public void A_task_whose_target_is_stricter_than_the_calibrations_is_not_judged_by_it()
     {
         Router router = new(new RouterOptions { MaxEscalation = null, TaskTargetRisk = new Dictionary<string, double> { ["t"] = 0.01 } });

@@ -138,7 +138,7 @@ public sealed class CurationStorageTests
         Assert.Equal(
             [(3L, true), (4L, false), (5L, true), (6L, false), (7L, false), (8L, true)],
             fixture.Store.LiveOutcomes(0, 99).Select(o => (o.Sequence, o.Good)));
-        Assert.Equal(new LiveOutcome(3, Id(3), "triage", "tuned", Request(3).At, Good: true, Audited: false), fixture.Store.LiveOutcomes(0, 99)[0]);
+        Assert.Equal(new LiveOutcome(3, Id(3), "triage", "tuned", Request(3).At, Good: true, Audited: false, Reported: true), fixture.Store.LiveOutcomes(0, 99)[0]);
         Assert.True(fixture.Store.LiveOutcomes(3, 1).Single().Audited);
         // Late ones stand among those that were read before, and an erasure takes no verdict.
         await ReportAsync(1, OutcomeKind.Rejected);

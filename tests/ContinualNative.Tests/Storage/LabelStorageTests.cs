@@ -1,3 +1,4 @@
+using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Economics;
 using ContinualNative.Core.Routing;
 using ContinualNative.Core.Teaching;
@@ -131,15 +132,18 @@ public sealed class LabelStorageTests
     }
 
     [Fact]
-    public async Task Learned_embeddings_are_those_that_may_be_trained_on_and_those_of_adapters()
+    public async Task Known_embeddings_are_those_that_were_answered_right_and_those_that_a_champion_learned()
     {
         await using StoreFixture fixture = Open();
         await fixture.FillAsync(5);
         await fixture.Store.RecordAsync(Label(1));
-        await fixture.Store.RecordAsync(Label(2, trainingAllowed: false));
+        await fixture.Store.RecordAsync(Label(2, correct: false));
+        await fixture.Store.RecordAsync(Label(4, correct: false));
         await fixture.Store.RecordAdapterAsync("tuned", "base", [Id(4), Id(77)]);
-        Assert.Equal([Embedding(4), Embedding(1)], fixture.Store.LearnedEmbeddings(9).Select(e => e.ToArray()));
-        Assert.Equal([Embedding(4)], fixture.Store.LearnedEmbeddings(1).Select(e => e.ToArray()));
+        Assert.Equal([Embedding(1)], fixture.Store.KnownEmbeddings(9).Select(e => e.ToArray()));
+        await fixture.Store.SetAdapterAsync("tuned", AdapterStatus.Champion);
+        Assert.Equal([Embedding(4), Embedding(1)], fixture.Store.KnownEmbeddings(9).Select(e => e.ToArray()));
+        Assert.Equal([Embedding(4)], fixture.Store.KnownEmbeddings(1).Select(e => e.ToArray()));
         Assert.Equal(["tuned"], fixture.Store.Find(Id(4))!.SeenBy);
         Assert.Empty(fixture.Store.Find(Id(1))!.SeenBy);
     }
