@@ -48,7 +48,7 @@ internal sealed record DemoOptions
     public DemoAblation Without { get; init; }
 
     /// <summary>Share of its requests that a customer reports on.</summary>
-    public double FeedbackShare { get; init; } = 0.35;
+    public double FeedbackShare { get; init; } = 0.45;
 
     /// <summary>The week in which a partner's system sends false corrections; −1: none.</summary>
     public int PoisonedWeek { get; init; } = 7;

@@ -24,7 +24,7 @@ public sealed class CycleOptionsTests
 
     [Theory]
     [InlineData("""{"label_counts":1}""", "update.label_counts")]
-    [InlineData("""{"canary_share":0.7}""", "update.canary_share")]
+    [InlineData("""{"canary_share":0.95}""", "update.canary_share")]
     [InlineData("""{"keep_adapters":1}""", "update.keep_adapters")]
     [InlineData("""{"gate":{"flip_budget":-1}}""", "update.gate.flip_budget")]
     [InlineData("""{"rank":"16"}""", "update.rank")]

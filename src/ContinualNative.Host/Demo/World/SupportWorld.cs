@@ -9,7 +9,7 @@ namespace ContinualNative.Host.Demo.World;
 internal sealed class SupportWorld
 {
     /// <summary>Most of a week's requests that are about anything that has changed since week 0; old traffic keeps the rest.</summary>
-    public const double MostDrifted = 0.3;
+    public const double MostDrifted = 0.25;
 
     /// <summary>How many customers there are.</summary>
     public const int Customers = 120;
