@@ -17,14 +17,8 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
     public async Task<IReadOnlyList<PairedAnswer>> CompareAsync(
         IReadOnlyList<EvaluationRequest> requests, string champion, string candidate, Action<int> progress, CancellationToken cancellationToken)
     {
-        PairedAnswer?[] pairs = new PairedAnswer?[requests.Count];
-        int done = 0;
-        await Parallel.ForAsync(0, requests.Count, new ParallelOptions { MaxDegreeOfParallelism = _replayer.Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
-        {
-            pairs[i] = await CompareAsync(requests[i], champion, candidate, cancel);
-            progress(Interlocked.Increment(ref done));
-        });
-        return [.. pairs.OfType<PairedAnswer>()];
+        IReadOnlyList<BothAnswers?> answers = await AskBothAsync([.. requests.Select(static r => (r.RequestId, r.Prompt))], champion, candidate, progress, cancellationToken);
+        return [.. requests.Zip(answers).Where(static p => p.Second is not null).Select(p => Pair(p.First.RequestId, p.First.Slice, p.First.Task, p.Second!, p.First.Truth))];
     }
 
     /// <summary>Whether an answer agrees with the truth, by its task's measure, and how far.</summary>
@@ -37,18 +31,39 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
         return (agreement, measure == definition.Measure ? definition.Passes(agreement) : agreement >= Agreement.DefaultPassMark(measure));
     }
 
-    private async Task<PairedAnswer?> CompareAsync(EvaluationRequest request, string champion, string candidate, CancellationToken cancellationToken)
+    /// <summary>What both answer to each request; null where either could not answer at all.</summary>
+    public async Task<IReadOnlyList<BothAnswers?>> AskBothAsync(IReadOnlyList<(string RequestId, string Prompt)> requests, string champion, string candidate, Action<int> progress, CancellationToken cancellationToken)
     {
-        // Equal draws for both: what differs is the model.
-        ulong seed = Convert.ToUInt64(request.RequestId[..16], 16);
-        if (await _replayer.AskAsync(request.Prompt, champion, early: false, seed, cancellationToken) is not { } old
-            || await _replayer.AskAsync(request.Prompt, candidate, early: false, seed, cancellationToken) is not { } young)
+        BothAnswers?[] answers = new BothAnswers?[requests.Count];
+        int done = 0;
+        await Parallel.ForAsync(0, requests.Count, new ParallelOptions { MaxDegreeOfParallelism = _replayer.Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
         {
-            return null;
-        }
-        (double oldAgreement, bool oldRight) = Score(request.Task, old.Answer, request.Truth);
-        (double youngAgreement, bool youngRight) = Score(request.Task, young.Answer, request.Truth);
-        return new PairedAnswer(
-            request.RequestId, request.Slice, oldAgreement, youngAgreement, oldRight, youngRight, old.Valid, young.Valid, old.Elapsed.TotalSeconds, young.Elapsed.TotalSeconds);
+            // Equal draws for both: what differs is the model.
+            ulong seed = Convert.ToUInt64(requests[i].RequestId[..16], 16);
+            if (await _replayer.AskAsync(requests[i].Prompt, champion, early: false, seed, cancel) is { } old
+                && await _replayer.AskAsync(requests[i].Prompt, candidate, early: false, seed, cancel) is { } young)
+            {
+                answers[i] = new BothAnswers(old, young);
+            }
+            progress(Interlocked.Increment(ref done));
+        });
+        return answers;
     }
+
+    /// <summary>Both answers held against the truth.</summary>
+    public PairedAnswer Pair(string requestId, string slice, string task, BothAnswers both, string truth)
+    {
+        (double oldAgreement, bool oldRight) = Score(task, both.Champion.Answer, truth);
+        (double youngAgreement, bool youngRight) = Score(task, both.Candidate.Answer, truth);
+        return Pair(requestId, slice, both, oldAgreement, youngAgreement, oldRight, youngRight);
+    }
+
+    /// <summary>Both answers where they say the same: whatever the truth is, neither is the better one. They count as right.</summary>
+    public static PairedAnswer Tie(string requestId, string slice, BothAnswers both) => Pair(requestId, slice, both, 1, 1, true, true);
+
+    private static PairedAnswer Pair(string requestId, string slice, BothAnswers both, double old, double young, bool oldRight, bool youngRight) => new(
+        requestId, slice, old, young, oldRight, youngRight, both.Champion.Valid, both.Candidate.Valid, both.Champion.Elapsed.TotalSeconds, both.Candidate.Elapsed.TotalSeconds);
 }
+
+/// <summary>What champion and candidate answered to one request.</summary>
+internal sealed record BothAnswers(Replay Champion, Replay Candidate);

@@ -73,16 +73,43 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
         GateVerdict verdict = Judge(evidence);
         while (evidence.Fresh.Count < most && verdict.Decision != GateDecision.Reject && (verdict.Decision == GateDecision.Undecided || evidence.Fresh.Count < context.Options.Gate.MinimumFresh))
         {
-            IReadOnlyList<SignalKey> keys = evidence.Sample.Next(after, upTo, Math.Min(Batch, most - evidence.Fresh.Count));
-            IReadOnlyList<EvaluationRequest> requests = await evidence.Sample.ResolveAsync(keys, cancellationToken);
-            if (requests.Count == 0)
+            IReadOnlyList<SignalRequest> requests = evidence.Sample.Read(evidence.Sample.Next(after, upTo, Math.Min(Batch, most - evidence.Fresh.Count)));
+            if (requests.Count == 0 || !await AddAsync(evidence, requests, cancellationToken))
             {
-                break;
+                return Judge(evidence);
             }
-            evidence.Add(await CompareAsync(requests, "fresh requests", cancellationToken));
             verdict = Judge(evidence);
         }
         return verdict;
+    }
+
+    // False when the sample ends here for now: a truth that is needed can't be had.
+    private async Task<bool> AddAsync(GateEvidence evidence, IReadOnlyList<SignalRequest> requests, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<BothAnswers?> answers = await _evaluator.AskBothAsync(
+            [.. requests.Select(static r => (r.Key.RequestId, r.Prompt))], cycle.Champion, cycle.Candidate, done => Tell(done, requests.Count, "fresh requests"), cancellationToken);
+        foreach ((SignalRequest request, BothAnswers? both) in requests.Zip(answers))
+        {
+            string id = request.Key.RequestId;
+            if (both is null)
+            {
+                evidence.Sample.Use(id);
+                continue;
+            }
+            string slice = Slices.Of(request.Key.Task, request.Key.At);
+            bool same = both.Champion.Answer == both.Candidate.Answer || _evaluator.Score(request.Key.Task, both.Candidate.Answer, both.Champion.Answer).Agreement >= 1;
+            (bool ends, string? truth) = same && !request.Key.Labelled ? default : await evidence.Sample.TruthAsync(request, cancellationToken);
+            if (ends)
+            {
+                return false;
+            }
+            evidence.Sample.Use(id);
+            if (truth is not null || same)
+            {
+                evidence.Add([truth is null ? CycleEvaluator.Tie(id, slice, both) : _evaluator.Pair(id, slice, request.Key.Task, both, truth)]);
+            }
+        }
+        return true;
     }
 
     /// <summary>What the gate says of the evidence so far.</summary>
@@ -100,6 +127,9 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
             requests,
             cycle.Champion,
             cycle.Candidate,
-            done => context.Report(new CycleProgress(cycle.Id, cycle.State, $"asking champion and candidate {requests.Count} {what}", (double)done / Math.Max(1, requests.Count), null)),
+            done => Tell(done, requests.Count, what),
             cancellationToken);
+
+    private void Tell(int done, int count, string what) =>
+        context.Report(new CycleProgress(cycle.Id, cycle.State, $"asking champion and candidate {count} {what}", (double)done / Math.Max(1, count), null));
 }

@@ -11,8 +11,8 @@ namespace ContinualNative.Host.Cycles;
 /// </summary>
 /// <remarks>
 /// Decision: labels that exist already are no sample to judge by. Most are of requests that the champion was unsure of, and there a candidate of the same quality wins
-/// by regression to the mean. So the gate takes held-out and audited requests in an order that hashes decide, asks the teacher for those that lack a label, and stops
-/// anywhere: every beginning of that order is a random sample.
+/// by regression to the mean. So the gate takes held-out and audited requests in an order that hashes decide, and stops anywhere: every beginning of that order is a random sample. Where both
+/// models say the same, neither is better, whatever the truth: only where they differ is the teacher asked.
 /// </remarks>
 internal sealed class GateSample
 {
@@ -80,36 +80,33 @@ internal sealed class GateSample
         return [.. _store.SignalRequests(asked).Where(static r => EvaluationTruth.Of(r) is not null).Select(r => byId[r.Key.RequestId] with { Truth = EvaluationTruth.Of(r)! })];
     }
 
-    /// <summary>The requests with their truth; those that have no label are asked about, as far as the labels reach. What can't be told is left out of all later samples too.</summary>
-    public async Task<IReadOnlyList<EvaluationRequest>> ResolveAsync(IReadOnlyList<SignalKey> keys, CancellationToken cancellationToken)
+    /// <summary>
+    /// The truth of a request of the sample; asked of the teacher where it has no label, as far as the labels reach. Where it can't be had now, the sample ends before this request, since one
+    /// that goes by what is easily known is no random one. A request that no teacher can answer has no truth, and is passed over.
+    /// </summary>
+    public async Task<(bool Ends, string? Truth)> TruthAsync(SignalRequest request, CancellationToken cancellationToken)
     {
-        List<string> usable = [];
-        foreach (SignalKey key in keys)
+        if (request.Labels.Any(static l => !string.IsNullOrWhiteSpace(l.Answer)))
         {
-            if (!key.Labelled)
-            {
-                if (_ask is null || _labelsLeft <= 0)
-                {
-                    // An audit on its way to the teacher: later.
-                    continue;
-                }
-                _labelsLeft--;
-                if (!await _ask(key.RequestId, cancellationToken))
-                {
-                    break;
-                }
-                Asked++;
-            }
-            _seen.Add(key.RequestId);
-            usable.Add(key.RequestId);
+            return (false, EvaluationTruth.Of(request));
         }
+        if (_ask is null || _labelsLeft <= 0)
+        {
+            return (true, null);
+        }
+        _labelsLeft--;
+        if (!await _ask(request.Key.RequestId, cancellationToken))
+        {
+            return (true, null);
+        }
+        Asked++;
         await _store.FlushAsync(cancellationToken);
-        return
-        [
-            .. _store.SignalRequests(usable)
-                .Where(static r => r.Labels.Any(static l => l.Answer is not null))
-                .Select(static r => new EvaluationRequest(
-                    r.Key.RequestId, Slices.Of(r.Key.Task, r.Key.At), r.Key.Task, r.Prompt, EvaluationTruth.Of(r)!, EvaluationSuite.Fresh, r.Audited ? EvaluationBasis.Audit : EvaluationBasis.Chosen)),
-        ];
+        return (false, _store.SignalRequests([request.Key.RequestId]) is [{ } labelled] ? EvaluationTruth.Of(labelled) : null);
     }
+
+    /// <summary>The requests of the sample that come next, with their texts.</summary>
+    public IReadOnlyList<SignalRequest> Read(IReadOnlyList<SignalKey> keys) => _store.SignalRequests([.. keys.Select(static k => k.RequestId)]);
+
+    /// <summary>Notes that a request was used: it is not given again.</summary>
+    public void Use(string requestId) => _seen.Add(requestId);
 }

@@ -114,7 +114,7 @@ internal sealed class DemoServer : IAsyncDisposable
             new
             {
                 tasks = new[] { new { name = "triage", measure = "exact" }, new { name = "policy", measure = "normalized" } },
-                teaching = new { daily_labels = 4, strategy = options.Without.HasFlag(DemoAblation.RandomTeaching) ? "random" : "informed", labels_per_cluster = 8, few_labels = 60, head_start = 0.2 },
+                teaching = new { daily_labels = 7, strategy = options.Without.HasFlag(DemoAblation.RandomTeaching) ? "random" : "informed", labels_per_cluster = 8, few_labels = 60, head_start = 0.2 },
                 curation = new { replay_ratio = options.Without.HasFlag(DemoAblation.NoReplay) ? 0 : 1.5, own_weight = 0.5, half_life = 28, slice_most = 12, evaluation_most = 80, golden_most = 80, pairs = false },
                 update = new
                 {
@@ -162,7 +162,7 @@ internal sealed class DemoServer : IAsyncDisposable
             BudgetWindow = 150,
             Uncalibrated = Route.Local,
             Audit = 0.04,
-            Holdout = 0.15,
+            Holdout = 0.2,
             // The number of labels is what limits it.
             TeachPerDay = taught ? 0.02m : 0,
             // A small machine with two processors costs about as much.
