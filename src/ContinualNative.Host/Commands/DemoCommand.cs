@@ -32,15 +32,15 @@ internal static class DemoCommand
         };
         command.SetAction((parsed, cancel) => CommandRun.GuardAsync(Name, async () =>
         {
-            bool short_ = parsed.GetValue(quick);
+            bool fast = parsed.GetValue(quick);
             using StreamWriter? writer = parsed.GetValue(log) is { } file ? new StreamWriter(file) { AutoFlush = true } : null;
             string? kept = parsed.GetValue(data);
             CheckFolder(kept);
             DemoOptions options = new()
             {
                 Seed = parsed.GetValue(seed),
-                Weeks = Between("weeks", parsed.GetValue(weeks) ?? (short_ ? QuickWeeks : DemoOptions.DefaultWeeks), 2, 60),
-                Requests = Between("requests", parsed.GetValue(requests) ?? (short_ ? QuickRequests : DemoOptions.DefaultRequests), 50, 5000),
+                Weeks = Between("weeks", parsed.GetValue(weeks) ?? (fast ? QuickWeeks : DemoOptions.DefaultWeeks), 2, 60),
+                Requests = Between("requests", parsed.GetValue(requests) ?? (fast ? QuickRequests : DemoOptions.DefaultRequests), 50, 5000),
                 Data = kept ?? Directory.CreateTempSubdirectory("continual-demo-").FullName,
                 Model = parsed.GetValue(model) ?? DemoOptions.EmbeddedModel,
                 Without = parsed.GetValue(without),

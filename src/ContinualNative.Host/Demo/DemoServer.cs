@@ -136,7 +136,7 @@ internal sealed class DemoServer : IAsyncDisposable
                     watch_requests = 150,
                     keep_adapters = 4,
                     // An adapter on a model this small costs more beside it than on a large one, and the processor is shared with the customers here.
-                    gate = new { minimum_fresh = 20, most_fresh = 120, latency_limit = 4.0 },
+                    gate = new { minimum_fresh = 20, most_fresh = 250, latency_limit = 4.0 },
                 },
             },
             CycleJson.Options));
