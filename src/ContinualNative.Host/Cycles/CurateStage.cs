@@ -1,6 +1,7 @@
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
+using ContinualNative.Core.Teaching;
 using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Cycles;
@@ -30,10 +31,24 @@ internal static class CurateStage
 
     /// <summary>
     /// The position from which on a cycle's gate takes its sample: where the cycle before it was curated, whatever became of that one. A gain is to be shown on the traffic of today;
-    /// older weeks, on which two models mostly agree, would only dilute it.
+    /// older weeks, on which two models mostly agree, would only dilute it. Where too little has come since, it goes back further.
     /// </summary>
-    public static long GateSince(TrafficStore store, long before) =>
-        store.Cycles(200).Where(c => c.Id < before && c.Sequence > 0).Select(static c => c.Sequence).FirstOrDefault();
+    /// <param name="store">The store.</param>
+    /// <param name="before">The cycle.</param>
+    /// <param name="upTo">Where it was curated.</param>
+    /// <param name="options">Says which requests are held out.</param>
+    /// <param name="least">Requests of the sample that there must be.</param>
+    public static long GateSince(TrafficStore store, long before, long upTo, CurationOptions options, int least)
+    {
+        foreach (long cut in store.Cycles(200).Where(c => c.Id < before && c.Sequence > 0).Select(static c => c.Sequence).Distinct())
+        {
+            if (store.WindowKeys(cut, upTo, MostKeys).Count(k => k.Audited || Holdout.IsHoldout(k.RequestId, options.HoldoutShare)) >= least)
+            {
+                return cut;
+            }
+        }
+        return 0;
+    }
 
     /// <summary>The position up to which the last cycle whose adapter was promoted, and was not taken back, had curated; 0 without one. What a refused one was to learn is still to be learned.</summary>
     public static long Since(TrafficStore store, long before) =>

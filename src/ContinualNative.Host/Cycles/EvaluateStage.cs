@@ -36,13 +36,9 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
     public async Task<(GateVerdict Verdict, GateEvidence Evidence)> RunAsync(CuratedSet set, CancellationToken cancellationToken)
     {
         GateEvidence evidence = new() { Sample = NewSample() };
-        long since = CurateStage.GateSince(context.Store, cycle.Id);
-        // Fresh requests first: a candidate that is no better there need not be asked the others.
-        GateVerdict verdict = await AddFreshAsync(evidence, since, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken);
-        if (verdict.Decision == GateDecision.Reject)
-        {
-            return (verdict, evidence);
-        }
+        long since = CurateStage.GateSince(context.Store, cycle.Id, cycle.Sequence, context.Curation, context.Options.Gate.MinimumFresh);
+        await AddFreshAsync(evidence, since, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken);
+        // Also where the fresh requests have refused it already: what it broke is worth knowing.
         IReadOnlyList<PairedAnswer> golden = await CompareAsync(set.Golden, "golden requests", cancellationToken);
         golden = await SettleAsync(evidence, golden, set.Golden, cancellationToken);
         Dictionary<string, string> tasks = set.Golden.ToDictionary(static g => g.RequestId, static g => g.Task, StringComparer.Ordinal);
