@@ -172,10 +172,10 @@ public sealed class GateTests
     [Fact]
     public void A_slow_candidate_is_rejected()
     {
-        PairedAnswer[] fresh = [.. Gain().Select(static p => p with { ChampionSeconds = 1, CandidateSeconds = 1.3 })];
+        PairedAnswer[] fresh = [.. Gain().Select(static p => p with { ChampionSeconds = 1, CandidateSeconds = 1.6 })];
         GateVerdict verdict = Gate.Judge(Options, new GateInput { Fresh = fresh });
         Assert.Equal(("latency", GateDecision.Reject), (verdict.Checks[0].Name, verdict.Decision));
-        Assert.Equal(1.3, verdict.Checks[0].Found, 9);
+        Assert.Equal(1.6, verdict.Checks[0].Found, 9);
         // A few slow ones move no median.
         fresh = [.. fresh.Select(static (p, i) => p with { CandidateSeconds = i < 40 ? 9 : 1.1 })];
         Assert.Equal(GateDecision.Pass, Gate.Judge(Options, new GateInput { Fresh = fresh }).Decision);

@@ -201,5 +201,5 @@ public sealed class CurationStorageTests
         }
     }
 
-    private static SignalKey Key(int number) => new(number, Id(number), Request(number).At, "support", "key-a", Labelled: false, Reported: false, Golden: false, 0.75);
+    private static SignalKey Key(int number) => new(number, Id(number), Request(number).At, "support", "key-a", Labelled: false, Reported: false, Golden: false, 0.75, Audited: number % 2 == 0);
 }

@@ -56,6 +56,7 @@ public sealed class QueryPlanTests
             "CycleReader.NewestPromotions" => ["SCAN p"],
             // Its steps are searches too, and are listed after it.
             "CurationReader.SignalOf" or "CurationReader.OwnOf" => ["CORRELATED SCALAR SUBQUERY 1"],
+            "SignalReader.Known" => ["CORRELATED SCALAR SUBQUERY 1", "CORRELATED SCALAR SUBQUERY 2"],
             _ => [],
         };
         Assert.All(steps, step => Assert.True(step.StartsWith("SEARCH ", StringComparison.Ordinal) || walked.Contains(step) || IsSmallSort(name, step), $"{name}: {step}"));
