@@ -262,7 +262,7 @@ internal sealed partial class CycleService : BackgroundService
             _running = (cycle.Id, cancel);
         }
         // Requests that asked for a cycle while this one runs are told so now, and not when it has ended.
-        Task refusing = RefuseAsync(cancel.Token);
+        Task refusing = RefuseAsync(context.Store, cancel.Token);
         try
         {
             await runner.RunAsync(cycle, cancel.Token);
@@ -284,13 +284,19 @@ internal sealed partial class CycleService : BackgroundService
         }
     }
 
-    private async Task RefuseAsync(CancellationToken cancellationToken)
+    private async Task RefuseAsync(TrafficStore store, CancellationToken cancellationToken)
     {
         try
         {
             while (true)
             {
                 Asked asked = await _asked.Reader.ReadAsync(cancellationToken);
+                if (store.ActiveCycle() is null)
+                {
+                    // It has ended, and only tidies up: whoever asks now gets the next one.
+                    await _asked.Writer.WriteAsync(asked, cancellationToken);
+                    return;
+                }
                 asked.Begun.SetException(new StoreException(StoreError.Conflict, "An update cycle runs already. Wait until it ends, or cancel it."));
             }
         }
