@@ -291,11 +291,19 @@ internal sealed partial class CycleService : BackgroundService
             while (true)
             {
                 Asked asked = await _asked.Reader.ReadAsync(cancellationToken);
-                if (store.ActiveCycle() is null)
+                try
                 {
-                    // It has ended, and only tidies up: whoever asks now gets the next one.
-                    await _asked.Writer.WriteAsync(asked, cancellationToken);
-                    return;
+                    if (store.ActiveCycle() is null)
+                    {
+                        // It has ended, and only tidies up: whoever asks now gets the next one.
+                        await _asked.Writer.WriteAsync(asked, cancellationToken);
+                        return;
+                    }
+                }
+                catch (StoreException e)
+                {
+                    asked.Begun.SetException(e);
+                    continue;
                 }
                 asked.Begun.SetException(new StoreException(StoreError.Conflict, "An update cycle runs already. Wait until it ends, or cancel it."));
             }
