@@ -192,7 +192,7 @@ public sealed partial class TrafficStore
     }
 
     /// <summary>Evaluations of an adapter, oldest first.</summary>
-    public IReadOnlyList<(long Cycle, string Kind, DateTimeOffset At, string Json)> Evaluations(string adapter) => _readers.Read(session => CycleReader.Evaluations(session, adapter));
+    public IReadOnlyList<StoredEvaluation> Evaluations(string adapter) => _readers.Read(session => CycleReader.Evaluations(session, adapter));
 
     /// <summary>
     /// Chat requests after <paramref name="after"/> and up to <paramref name="upTo"/> whose texts are there and that have a label or an outcome (golden ones have

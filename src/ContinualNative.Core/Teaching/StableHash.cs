@@ -6,7 +6,7 @@ using System.Text;
 namespace ContinualNative.Core.Teaching;
 
 /// <summary>Chance that is the same on every machine and in every run: the first eight bytes of SHA-256 over a purpose and an id.</summary>
-internal static class StableHash
+public static class StableHash
 {
     /// <summary>All 64 bits, even over ids.</summary>
     public static ulong Of(string purpose, string id) => BinaryPrimitives.ReadUInt64BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes($"{purpose}\n{id}")));

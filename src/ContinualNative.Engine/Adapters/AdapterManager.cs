@@ -47,6 +47,15 @@ public sealed class AdapterManager
         }
     }
 
+    /// <summary>Whether an adapter of this id is loaded now.</summary>
+    public bool Contains(string id)
+    {
+        lock (_gate)
+        {
+            return _entries.ContainsKey(id);
+        }
+    }
+
     /// <summary>Loads a GGUF LoRA file under <paramref name="id"/>. Throws <see cref="EngineException"/> (BadFile, Conflict, InvalidRequest).</summary>
     public Task<AdapterInfo> LoadAsync(string id, string path, CancellationToken cancellationToken = default) =>
         Task.Run(() => Load(id, Path.GetFullPath(path), () => AdapterFile.Read(path), () => LlamaAdapterHandle.Load(_model, path), FileLength(path)), cancellationToken);

@@ -2,6 +2,7 @@ using ContinualNative.Core.Adapters;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Gguf;
 using ContinualNative.Host.Cycles;
+using ContinualNative.Host.Training;
 using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Adapters;
@@ -37,7 +38,7 @@ internal sealed class AdapterIntake(AdapterShelf shelf, TrafficStore store, Base
             {
                 AdapterFile.Read(stream, $"'{source}'").CheckAgainst(model.Head);
             }
-            string hash = AdapterShelf.HashOf(temporary);
+            string hash = FileHash.Of(temporary);
             if (present is not null && present.Hash != hash)
             {
                 throw Taken(id, present);
@@ -89,7 +90,7 @@ internal sealed class AdapterIntake(AdapterShelf shelf, TrafficStore store, Base
             File.Move(temporary, path, overwrite: false);
             return true;
         }
-        return AdapterShelf.HashOf(path) == hash
+        return FileHash.Of(path) == hash
             ? false
             : throw new EngineException(EngineError.Conflict, $"There is another file '{path}' already, which is not what was recorded. Move it away, or use another id.", "id");
     }

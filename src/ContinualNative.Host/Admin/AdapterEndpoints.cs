@@ -3,7 +3,6 @@ using ContinualNative.Core.Adapters;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Adapters;
 using ContinualNative.Host.Adapters;
-using ContinualNative.Host.Commands;
 using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Http;
 using ContinualNative.Host.Serving;
@@ -18,8 +17,6 @@ namespace ContinualNative.Host.Admin;
 /// </summary>
 internal static class AdapterEndpoints
 {
-    private const int MostPromotions = 1000;
-
     // One change at a time, so that nothing is deleted while it becomes champion.
     private static readonly SemaphoreSlim Gate = new(1, 1);
 
@@ -28,9 +25,9 @@ internal static class AdapterEndpoints
         RouteGroupBuilder adapters = routes.MapGroup("/admin/adapters");
         adapters.MapGet("", ListAsync);
         adapters.MapGet("/{id}", ShowAsync);
-        adapters.MapPost("", static http => CycleEndpoints.OnStoreAsync(http, () => LoadAsync(http)));
-        adapters.MapDelete("/{id}", static http => CycleEndpoints.OnStoreAsync(http, () => UnloadAsync(http)));
-        adapters.MapPost("/{id}/promote", static http => CycleEndpoints.OnStoreAsync(http, () => PromoteAsync(http)));
+        adapters.MapPost("", LoadAsync);
+        adapters.MapDelete("/{id}", UnloadAsync);
+        adapters.MapPost("/{id}/promote", static http => PromoteAsync(http));
     }
 
     private static AdapterManager Adapters(HttpContext http) => http.RequestServices.GetRequiredService<ServerState>().Model.Engine.Adapters;
@@ -50,14 +47,14 @@ internal static class AdapterEndpoints
         }
     }
 
-    private static Task ListAsync(HttpContext http) => CycleEndpoints.OnStoreAsync(http, async () =>
+    private static Task ListAsync(HttpContext http)
     {
         AdapterManager adapters = Adapters(http);
         IReadOnlyList<AdapterInfo> loaded = adapters.List();
         List<AdapterJson> all = [.. loaded.Select(a => new AdapterJson(a.Id, a, Store(http)?.Adapter(a.Id)))];
         HashSet<string> listed = [.. loaded.Select(static a => a.Id)];
         all.AddRange((Store(http)?.Adapters() ?? []).Where(a => !listed.Contains(a.Id) && !AdapterIntake.IsDeleted(a)).Select(static a => new AdapterJson(a.Id, null, a)));
-        await JsonOut.WriteAsync(http, (Champion: adapters.Champion ?? ModelAddress.Base, All: all), static (json, page) =>
+        return JsonOut.WriteAsync(http, (Champion: adapters.Champion ?? ModelAddress.Base, All: all), static (json, page) =>
         {
             json.WriteStartObject();
             json.WriteString("object", "list");
@@ -70,28 +67,23 @@ internal static class AdapterEndpoints
             json.WriteEndArray();
             json.WriteEndObject();
         });
-    });
+    }
 
-    private static Task ShowAsync(HttpContext http) => CycleEndpoints.OnStoreAsync(http, async () =>
+    private static Task ShowAsync(HttpContext http)
     {
         AdapterJson adapter = Known(http);
         TrafficStore? store = Store(http);
-        IReadOnlyList<StoredEvaluation> evaluations = store is null ? [] : CycleCommand.EvaluationsOf(store, adapter.Id);
-        PromotionRecord[] promotions = [.. (store?.Promotions(MostPromotions) ?? []).Where(p => p.Adapter == adapter.Id || p.Previous == adapter.Id)];
-        await JsonOut.WriteAsync(http, (adapter, evaluations, promotions), static (json, a) =>
+        IReadOnlyList<StoredEvaluation> evaluations = store?.Evaluations(adapter.Id) ?? [];
+        PromotionRecord[] promotions = store is null ? [] : Promoter.Of(store, adapter.Id);
+        return JsonOut.WriteAsync(http, (adapter, evaluations, promotions), static (json, a) =>
         {
             json.WriteStartObject();
             a.adapter.WriteMembers(json);
-            CycleCommand.Write(json, "evaluations", a.evaluations);
-            json.WriteStartArray("promotions");
-            foreach (PromotionRecord promotion in a.promotions)
-            {
-                CycleText.Write(json, promotion, evidence: true);
-            }
-            json.WriteEndArray();
+            CycleText.Write(json, "evaluations", a.evaluations);
+            CycleText.Write(json, "promotions", a.promotions);
             json.WriteEndObject();
         });
-    });
+    }
 
     private static async Task LoadAsync(HttpContext http)
     {
@@ -210,7 +202,7 @@ internal static class AdapterEndpoints
             catch (EngineException e) when (e.Error == EngineError.BadFile && IsDeletable(store.Adapter(id)))
             {
                 // llama.cpp refuses what was found to fit: nothing can be done with it.
-                await DeleteAsync(shelf, store, id);
+                await shelf.DeleteAsync(id, CancellationToken.None);
                 throw;
             }
         });
@@ -266,22 +258,15 @@ internal static class AdapterEndpoints
         {
             throw new ApiException(409, "invalid_request_error", "conflict", $"The adapter '{id}' is not loaded. Its file stays: a cycle trained it, or it was champion.", "id");
         }
-        if (goes && Store(http) is { } store)
+        if (goes)
         {
             AdapterShelf shelf = await http.RequestServices.GetRequiredService<CycleService>().ShelfAsync(http.RequestAborted);
-            await DeleteAsync(shelf, store, id);
+            await shelf.DeleteAsync(id, CancellationToken.None);
         }
         return id;
     }
 
     private static bool IsDeletable(AdapterRecord? adapter) => adapter is { Origin: AdapterOrigin.Imported, Status: AdapterStatus.Candidate, File: not null };
-
-    // The record first: a record of a file that is gone would be worse than a file that nothing knows.
-    private static async Task DeleteAsync(AdapterShelf shelf, TrafficStore store, string id)
-    {
-        await store.ForgetAdapterFileAsync(id, CancellationToken.None);
-        File.Delete(shelf.PathOf(id));
-    }
 
     private static async Task PromoteAsync(HttpContext http)
     {
@@ -322,7 +307,7 @@ internal static class AdapterEndpoints
 
     private static void MustNotBeLoaded(AdapterManager adapters, string id)
     {
-        if (adapters.List().Any(a => a.Id == id))
+        if (adapters.Contains(id))
         {
             throw new EngineException(EngineError.Conflict, $"There is an adapter '{id}' already. Delete it first, or use another id.", "id");
         }

@@ -29,22 +29,19 @@ internal static class CycleEndpoints
 
     private static TrafficStore Store(HttpContext http) => StoreEndpoints.StoreOf(http.RequestServices.GetRequiredService<SignalHub>());
 
-    private static Task ListAsync(HttpContext http) => OnStoreAsync(http, async () =>
-    {
-        IReadOnlyList<CycleRecord> cycles = Store(http).Cycles(MostListed);
-        await JsonOut.WriteAsync(http, (cycles, Service(http).Progress), static (json, page) =>
+    private static Task ListAsync(HttpContext http) =>
+        JsonOut.WriteAsync(http, (Cycles: Store(http).Cycles(MostListed), Service(http).Progress), static (json, page) =>
         {
             json.WriteStartObject();
             json.WriteString("object", "list");
             json.WriteStartArray("data");
-            foreach (CycleRecord cycle in page.cycles)
+            foreach (CycleRecord cycle in page.Cycles)
             {
                 CycleText.Write(json, cycle, page.Progress, detail: false);
             }
             json.WriteEndArray();
             json.WriteEndObject();
         });
-    });
 
     private static async Task BeginAsync(HttpContext http)
     {
@@ -57,18 +54,15 @@ internal static class CycleEndpoints
                 cause = field.Name == "cause" ? JsonIn.Text(field.Value, "cause") : throw ApiException.Unknown(JsonIn.Short(field.Name));
             }
         }
-        await OnStoreAsync(http, async () =>
-        {
-            CycleRecord cycle = await Service(http).BeginAsync(CycleTrigger.Manual, cause, null, http.RequestAborted);
-            await JsonOut.WriteAsync(http, cycle, static (json, c) => CycleText.Write(json, c, null, detail: false), 201);
-        });
+        CycleRecord cycle = await Service(http).BeginAsync(CycleTrigger.Manual, cause, null, http.RequestAborted);
+        await JsonOut.WriteAsync(http, cycle, static (json, c) => CycleText.Write(json, c, null, detail: false), 201);
     }
 
-    private static Task ShowAsync(HttpContext http) => OnStoreAsync(http, async () =>
+    private static Task ShowAsync(HttpContext http)
     {
         CycleRecord cycle = Store(http).Cycle(IdOf(http)) ?? throw NotFound(http);
-        await JsonOut.WriteAsync(http, (cycle, Service(http).Progress), static (json, c) => CycleText.Write(json, c.cycle, c.Progress, detail: true));
-    });
+        return JsonOut.WriteAsync(http, (cycle, Service(http).Progress), static (json, c) => CycleText.Write(json, c.cycle, c.Progress, detail: true));
+    }
 
     private static async Task CancelAsync(HttpContext http)
     {
@@ -88,45 +82,20 @@ internal static class CycleEndpoints
         }, 202);
     }
 
-    private static Task RollBackAsync(HttpContext http) => OnStoreAsync(http, async () =>
+    private static async Task RollBackAsync(HttpContext http)
     {
         PromotionRecord promotion = await Service(http).RollBackAsync("POST /admin/rollback", http.RequestAborted);
         await JsonOut.WriteAsync(http, promotion, static (json, p) => CycleText.Write(json, p, evidence: false));
-    });
+    }
 
-    private static Task PromotionsAsync(HttpContext http) => OnStoreAsync(http, async () =>
-    {
-        IReadOnlyList<PromotionRecord> promotions = Store(http).Promotions(MostListed);
-        await JsonOut.WriteAsync(http, promotions, static (json, list) =>
+    private static Task PromotionsAsync(HttpContext http) =>
+        JsonOut.WriteAsync(http, Store(http).Promotions(MostListed), static (json, list) =>
         {
             json.WriteStartObject();
             json.WriteString("object", "list");
-            json.WriteStartArray("data");
-            foreach (PromotionRecord promotion in list)
-            {
-                CycleText.Write(json, promotion, evidence: true);
-            }
-            json.WriteEndArray();
+            CycleText.Write(json, "data", list);
             json.WriteEndObject();
         });
-    });
-
-    /// <summary>Runs something; a conflict in the store is told as 409, its other failures as 503.</summary>
-    public static async Task OnStoreAsync(HttpContext http, Func<Task> work)
-    {
-        try
-        {
-            await work();
-        }
-        catch (StoreException e) when (e.Error == StoreError.Conflict)
-        {
-            throw new ApiException(409, "invalid_request_error", "conflict", e.Message, null);
-        }
-        catch (StoreException e)
-        {
-            throw ApiException.Unavailable("store_unavailable", e.Message);
-        }
-    }
 
     private static long IdOf(HttpContext http) => long.Parse((string)http.GetRouteValue("id")!, CultureInfo.InvariantCulture);
 

@@ -37,12 +37,9 @@ internal static class ReportEndpoints
             }
         }
         DateOnly today = DateOnly.FromDateTime(signal.Time.GetUtcNow().UtcDateTime);
-        StoreReport report = await StoreEndpoints.OnStoreAsync(async () =>
-        {
-            // So that whoever asks right after an answer finds it.
-            await store.FlushAsync(http.RequestAborted);
-            return await Task.Run(() => TrafficReports.Read(store, today, days, task, signal.Options.MachinePrice, TrafficReports.PricesOf(signal.Options)), http.RequestAborted);
-        });
+        // So that whoever asks right after an answer finds it.
+        await store.FlushAsync(http.RequestAborted);
+        StoreReport report = await Task.Run(() => TrafficReports.Read(store, today, days, task, signal.Options.MachinePrice, TrafficReports.PricesOf(signal.Options)), http.RequestAborted);
         await JsonOut.WriteAsync(http, report, static (json, r) =>
         {
             json.WriteStartObject();
@@ -62,12 +59,10 @@ internal static class ReportEndpoints
             "true" or "1" => true,
             _ => throw ApiException.WrongValue("texts", "Invalid 'texts': it is true or false."),
         };
-        RequestExplanation explanation = await StoreEndpoints.OnStoreAsync(async () =>
-        {
-            await StoreEndpoints.RecordedAsync(signal, id, http.RequestAborted);
-            await store.FlushAsync(http.RequestAborted);
-            return RequestExplanation.Find(store, id.ToLowerInvariant(), signal.Options.MachinePrice);
-        }) ?? throw new ApiException(404, "invalid_request_error", "request_not_found", $"There is no request '{JsonIn.Short(id)}'. Its id is in the header x-continual-request-id of its answer.", "id");
+        await StoreEndpoints.RecordedAsync(signal, id, http.RequestAborted);
+        await store.FlushAsync(http.RequestAborted);
+        RequestExplanation explanation = RequestExplanation.Find(store, id.ToLowerInvariant(), signal.Options.MachinePrice)
+            ?? throw new ApiException(404, "invalid_request_error", "request_not_found", $"There is no request '{JsonIn.Short(id)}'. Its id is in the header x-continual-request-id of its answer.", "id");
         await JsonOut.WriteAsync(http, (explanation, texts), static (json, e) =>
         {
             json.WriteStartObject();

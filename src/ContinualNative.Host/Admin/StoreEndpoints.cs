@@ -23,29 +23,19 @@ internal static class StoreEndpoints
     public static TrafficStore StoreOf(SignalHub signal) =>
         signal.Store ?? throw ApiException.Invalid("not_recorded", "This server stores no requests (--record off).");
 
-    /// <summary>Waits for a request that has been answered and is still on its way into the store.</summary>
+    /// <summary>Waits for a request that has been answered and is still on its way into the store; throws <see cref="ApiException"/> when that takes too long.</summary>
     public static async Task RecordedAsync(SignalHub signal, string id, CancellationToken cancellationToken)
     {
         if (signal.Pending.TryGetValue(id, out Task? recorded))
         {
-            await recorded.WaitAsync(TimeSpan.FromSeconds(30), cancellationToken);
-        }
-    }
-
-    /// <summary>Runs something on the store; its failures are told as 503.</summary>
-    public static async Task<T> OnStoreAsync<T>(Func<Task<T>> work)
-    {
-        try
-        {
-            return await work();
-        }
-        catch (StoreException e)
-        {
-            throw ApiException.Unavailable("store_unavailable", e.Message);
-        }
-        catch (TimeoutException)
-        {
-            throw ApiException.Unavailable("not_recorded_yet", "The request is not stored yet. Try again in a moment.");
+            try
+            {
+                await recorded.WaitAsync(TimeSpan.FromSeconds(30), cancellationToken);
+            }
+            catch (TimeoutException)
+            {
+                throw ApiException.Unavailable("not_recorded_yet", "The request is not stored yet. Try again in a moment.");
+            }
         }
     }
 
@@ -55,11 +45,12 @@ internal static class StoreEndpoints
         SignalHub signal = http.RequestServices.GetRequiredService<SignalHub>();
         TrafficStore store = StoreOf(signal);
         string id = (string)http.GetRouteValue("id")!;
-        bool labelled = FeedbackFields.IsRequestId(id) && await OnStoreAsync(async () =>
+        bool labelled = false;
+        if (FeedbackFields.IsRequestId(id))
         {
             await RecordedAsync(signal, id, http.RequestAborted);
-            return await store.SetGoldenAsync(id.ToLowerInvariant(), golden, http.RequestAborted);
-        });
+            labelled = await store.SetGoldenAsync(id.ToLowerInvariant(), golden, http.RequestAborted);
+        }
         if (!labelled)
         {
             throw new ApiException(404, "invalid_request_error", "request_not_found", $"There is no labelled request '{JsonIn.Short(id)}': only one that a teacher has answered can be golden.", "id");
@@ -108,16 +99,12 @@ internal static class StoreEndpoints
         {
             throw ApiException.WrongValue("request", "Invalid 'request': a request's id has 24 hexadecimal digits, as in the header x-continual-request-id.");
         }
-        ErasureResult result = await OnStoreAsync(async () =>
-        {
-            // What has been answered already must be in the store before it is erased from it, or it would be stored afterwards.
-            Task[] pending = erasure.RequestId is { } id ? (signal.Pending.TryGetValue(id, out Task? one) ? [one] : []) : [.. signal.Pending.Values];
-            await Task.WhenAny(Task.WhenAll(pending), Task.Delay(TimeSpan.FromSeconds(30), signal.Time, http.RequestAborted));
-            await store.FlushAsync(http.RequestAborted);
-            ErasureResult erased = await erasure.RunAsync(store, http.RequestAborted);
-            signal.ForgetSessions();
-            return erased;
-        });
+        // What has been answered already must be in the store before it is erased from it, or it would be stored afterwards.
+        Task[] pending = erasure.RequestId is { } id ? (signal.Pending.TryGetValue(id, out Task? one) ? [one] : []) : [.. signal.Pending.Values];
+        await Task.WhenAny(Task.WhenAll(pending), Task.Delay(TimeSpan.FromSeconds(30), signal.Time, http.RequestAborted));
+        await store.FlushAsync(http.RequestAborted);
+        ErasureResult result = await erasure.RunAsync(store, http.RequestAborted);
+        signal.ForgetSessions();
         await JsonOut.WriteAsync(http, result, static (json, r) =>
         {
             json.WriteStartObject();
@@ -138,20 +125,17 @@ internal static class StoreEndpoints
         }
         string folder = Path.Combine(signal.Options.Data, "backups");
         string path = Path.Combine(folder, $"traffic-{signal.Time.GetUtcNow().ToString("yyyyMMdd-HHmmss-fff", CultureInfo.InvariantCulture)}.db");
-        long bytes = await OnStoreAsync(async () =>
+        try
         {
-            try
-            {
-                Directory.CreateDirectory(folder);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                throw new StoreException(StoreError.Inaccessible, $"The folder for backups can't be made: {e.Message}", e);
-            }
-            await store.FlushAsync(http.RequestAborted);
-            await store.BackUpAsync(path, http.RequestAborted);
-            return new FileInfo(path).Length;
-        });
+            Directory.CreateDirectory(folder);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StoreException(StoreError.Inaccessible, $"The folder for backups can't be made: {e.Message}", e);
+        }
+        await store.FlushAsync(http.RequestAborted);
+        await store.BackUpAsync(path, http.RequestAborted);
+        long bytes = new FileInfo(path).Length;
         await JsonOut.WriteAsync(
             http,
             (path, bytes),

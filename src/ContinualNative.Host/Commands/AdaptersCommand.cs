@@ -14,7 +14,6 @@ namespace ContinualNative.Host.Commands;
 /// <summary><c>continual adapters list|show|import|export|promote|rollback</c>.</summary>
 internal static class AdaptersCommand
 {
-    private const int MostPromotions = 1000;
 
     public static Command Create() => new("adapters", "List, show, bring in, take out, promote and roll back adapters.")
     {
@@ -67,7 +66,7 @@ internal static class AdaptersCommand
         return StoreAccess.On(new Command("show", "One adapter: where it comes from, what the gate found with the slices and examples, and when it was champion.") { id }, "adapters show", [], (call, _) =>
         {
             AdapterRecord adapter = Find(call.Store, call.Parsed.GetValue(id)!);
-            AdapterStory story = AdapterStory.Read(call.Store, adapter, MostPromotions);
+            AdapterStory story = AdapterStory.Read(call.Store, adapter);
             if (call.Json)
             {
                 CommandRun.WriteJson(json => Write(json, story));
@@ -107,13 +106,8 @@ internal static class AdaptersCommand
         {
             json.WriteNull("requests");
         }
-        CycleCommand.Write(json, "evaluations", story.Evaluations);
-        json.WriteStartArray("promotions");
-        foreach (PromotionRecord promotion in story.Promotions)
-        {
-            CycleText.Write(json, promotion, evidence: true);
-        }
-        json.WriteEndArray();
+        CycleText.Write(json, "evaluations", story.Evaluations);
+        CycleText.Write(json, "promotions", story.Promotions);
     }
 
     private static void Print(AdapterStory story)
@@ -159,7 +153,7 @@ internal static class AdaptersCommand
     private sealed record AdapterStory(
         AdapterRecord Adapter, IReadOnlyList<string> Parents, CycleRecord? Cycle, int? Requests, IReadOnlyList<StoredEvaluation> Evaluations, IReadOnlyList<PromotionRecord> Promotions)
     {
-        public static AdapterStory Read(TrafficStore store, AdapterRecord adapter, int mostPromotions)
+        public static AdapterStory Read(TrafficStore store, AdapterRecord adapter)
         {
             List<string> parents = [];
             for (string? parent = adapter.Parent; parent is not null && parent != adapter.Id && !parents.Contains(parent); parent = store.Adapter(parent)?.Parent)
@@ -172,8 +166,8 @@ internal static class AdaptersCommand
                 parents,
                 adapter.Cycle is { } cycle ? store.Cycle(cycle) : null,
                 examples?.Select(static e => e.RequestId).Distinct().Count(),
-                CycleCommand.EvaluationsOf(store, adapter.Id),
-                [.. store.Promotions(mostPromotions).Where(p => p.Adapter == adapter.Id || p.Previous == adapter.Id)]);
+                store.Evaluations(adapter.Id),
+                Promoter.Of(store, adapter.Id));
         }
     }
 }

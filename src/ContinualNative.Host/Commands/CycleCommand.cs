@@ -16,27 +16,6 @@ internal static class CycleCommand
 
     public static Command Create() => new("cycle", "Begin, follow, cancel and preview update cycles: curate, train, evaluate, shadow, canary, champion.") { Run(), Status(), Cancel(), PreviewCommand.Create() };
 
-    /// <summary>Writes evaluations of an adapter as a JSON array.</summary>
-    public static void Write(Utf8JsonWriter json, string name, IReadOnlyList<StoredEvaluation> evaluations)
-    {
-        json.WriteStartArray(name);
-        foreach (StoredEvaluation evaluation in evaluations)
-        {
-            json.WriteStartObject();
-            json.WriteNumber("cycle", evaluation.Cycle);
-            json.WriteString("kind", evaluation.Kind);
-            json.WriteString("at", evaluation.At);
-            json.WritePropertyName("result");
-            json.WriteRawValue(evaluation.Json);
-            json.WriteEndObject();
-        }
-        json.WriteEndArray();
-    }
-
-    /// <summary>The evaluations of an adapter, oldest first.</summary>
-    public static IReadOnlyList<StoredEvaluation> EvaluationsOf(TrafficStore store, string adapter) =>
-        [.. store.Evaluations(adapter).Select(static e => new StoredEvaluation(e.Cycle, e.Kind, e.At, e.Json))];
-
     private static Command Run()
     {
         Option<string> cause = new("--cause") { Description = "Why, for whoever reads of it later.", HelpName = "TEXT" };
@@ -112,7 +91,7 @@ internal static class CycleCommand
     {
         json.WritePropertyName("cycle");
         cycle.WriteTo(json);
-        Write(json, "evaluations", evaluations);
+        CycleText.Write(json, "evaluations", evaluations);
     });
 
     private static Command Status()
@@ -152,14 +131,14 @@ internal static class CycleCommand
     private static int Show(StoreCall call, long id)
     {
         CycleRecord cycle = call.Store.Cycle(id) ?? throw new SettingException("ID", $"there is no cycle {id}; 'continual cycle status' lists the last ones", "ID");
-        IReadOnlyList<StoredEvaluation> evaluations = [.. EvaluationsOf(call.Store, cycle.Candidate).Where(e => e.Cycle == id)];
+        IReadOnlyList<StoredEvaluation> evaluations = [.. call.Store.Evaluations(cycle.Candidate).Where(e => e.Cycle == id)];
         if (call.Json)
         {
             CommandRun.WriteJson(json =>
             {
                 json.WritePropertyName("cycle");
                 CycleText.Write(json, cycle, null, detail: true);
-                Write(json, "evaluations", evaluations);
+                CycleText.Write(json, "evaluations", evaluations);
             });
         }
         else

@@ -3,15 +3,9 @@ using System.Text.Json;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Host.Cycles;
+using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Commands;
-
-/// <summary>One stored evaluation of an adapter.</summary>
-/// <param name="Cycle">The cycle; 0: outside of any.</param>
-/// <param name="Kind">Such as <c>gate</c>.</param>
-/// <param name="At">When.</param>
-/// <param name="Json">What it found.</param>
-internal sealed record StoredEvaluation(long Cycle, string Kind, DateTimeOffset At, string Json);
 
 /// <summary>Cycles and verdicts for people.</summary>
 internal static class CycleScreen

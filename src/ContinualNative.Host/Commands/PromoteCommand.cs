@@ -11,8 +11,6 @@ namespace ContinualNative.Host.Commands;
 /// <summary><c>continual adapters promote|rollback</c>: changes the champion in a running server, or in the store of one that does not run.</summary>
 internal static class PromoteCommand
 {
-    private const int MostPromotions = 1000;
-
     public static Command Promote()
     {
         Argument<string> id = new("ID") { Description = "The adapter; 'base': the bare model." };
@@ -73,7 +71,7 @@ internal static class PromoteCommand
 
     private static async Task<PromotionRecord> RollBackAsync(ServeOptions options, TrafficStore store, CancellationToken cancellationToken)
     {
-        IReadOnlyList<PromotionRecord> promotions = store.Promotions(MostPromotions);
+        IReadOnlyList<PromotionRecord> promotions = store.Promotions(Promoter.MostRead);
         string champion = promotions.Count > 0 ? promotions[0].Adapter : ModelAddress.Base;
         return Promoter.PreviousOf(promotions, champion) is { } previous
             ? await WriteAsync(previous, champion, PromotionReason.ManualRollback, options, store, cancellationToken)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using ContinualNative.Core.Adapters;
+using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Reporting;
 using ContinualNative.Host.Reporting.Learning;
 using ContinualNative.Host.Serving;
@@ -10,7 +11,6 @@ namespace ContinualNative.Host.Commands;
 internal static class ReportCommand
 {
     private const string Name = "report";
-    private const int MostPromotions = 1000;
 
     public static Command Create()
     {
@@ -42,7 +42,7 @@ internal static class ReportCommand
             }
             DateOnly today = DateOnly.FromDateTime(DateTime.UtcNow);
             StoreReport report = TrafficReports.Read(call.Store, today, number, only, call.Options.MachinePrice, TrafficReports.PricesOf(call.Options));
-            IReadOnlyList<PromotionRecord> promotions = call.Store.Promotions(MostPromotions);
+            IReadOnlyList<PromotionRecord> promotions = call.Store.Promotions(Promoter.MostRead);
             LearningHistory history = LearningReports.FromStore(report, promotions);
             if (call.Json)
             {

@@ -1,8 +1,8 @@
-using System.Security.Cryptography;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Gguf;
 using ContinualNative.Host.Serving;
+using ContinualNative.Host.Training;
 using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Cycles;
@@ -26,7 +26,7 @@ internal sealed class AdapterShelf(string data, TrafficStore store)
     {
         string path = PathOf(adapter.Id);
         AdapterFile file = AdapterFile.Read(path);
-        AdapterRecord whole = adapter with { File = Path.GetFileName(path), Bytes = new FileInfo(path).Length, Hash = HashOf(path), Rank = file.Rank };
+        AdapterRecord whole = adapter with { File = Path.GetFileName(path), Bytes = new FileInfo(path).Length, Hash = FileHash.Of(path), Rank = file.Rank };
         await store.SaveAdapterAsync(whole, cancellationToken);
         return whole;
     }
@@ -43,7 +43,7 @@ internal sealed class AdapterShelf(string data, TrafficStore store)
         {
             throw new EngineException(EngineError.BadFile, $"The file of adapter '{adapter.Id}' is missing: '{path}'. Put it back, or promote another adapter.", "id");
         }
-        return adapter.Hash.Length == 0 || HashOf(path) == adapter.Hash
+        return adapter.Hash.Length == 0 || FileHash.Of(path) == adapter.Hash
             ? path
             : throw new EngineException(EngineError.BadFile, $"The file of adapter '{adapter.Id}' is not what it was when it was recorded: '{path}' has another SHA-256. Put the right one back, or promote another adapter.", "id");
     }
@@ -51,7 +51,7 @@ internal sealed class AdapterShelf(string data, TrafficStore store)
     /// <summary>Loads an adapter into the engine under its id, unless it is loaded. Throws <see cref="EngineException"/>.</summary>
     public async Task LoadAsync(ServedModel model, string id, CancellationToken cancellationToken)
     {
-        if (id == ModelAddress.Base || model.Engine.Adapters.List().Any(a => a.Id == id))
+        if (id == ModelAddress.Base || model.Engine.Adapters.Contains(id))
         {
             return;
         }
@@ -70,18 +70,17 @@ internal sealed class AdapterShelf(string data, TrafficStore store)
             {
                 continue;
             }
-            // The record first: a record of a file that is gone would be worse than a file that nothing knows.
-            await store.ForgetAdapterFileAsync(old.Id, cancellationToken);
-            File.Delete(Path.Combine(Folder, old.File!));
+            await DeleteAsync(old.Id, cancellationToken);
             removed.Add(old.Id);
         }
         return removed;
     }
 
-    /// <summary>SHA-256 of a file in hexadecimal digits.</summary>
-    public static string HashOf(string path)
+    /// <summary>Removes an adapter's file; its record stays. Throws <see cref="StoreException"/> and <see cref="IOException"/>.</summary>
+    public async Task DeleteAsync(string id, CancellationToken cancellationToken)
     {
-        using FileStream stream = File.OpenRead(path);
-        return Convert.ToHexStringLower(SHA256.HashData(stream));
+        // The record first: a record of a file that is gone would be worse than a file that nothing knows.
+        await store.ForgetAdapterFileAsync(id, cancellationToken);
+        File.Delete(PathOf(id));
     }
 }

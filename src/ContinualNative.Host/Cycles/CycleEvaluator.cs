@@ -1,4 +1,3 @@
-using ContinualNative.Core.Curation;
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Core.Routing;
 using ContinualNative.Core.Teaching;
@@ -12,14 +11,6 @@ namespace ContinualNative.Host.Cycles;
 internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
 {
     private readonly Replayer _replayer = new(hub, model);
-
-    /// <summary>What both answered; requests that either could not answer at all are left out.</summary>
-    public async Task<IReadOnlyList<PairedAnswer>> CompareAsync(
-        IReadOnlyList<EvaluationRequest> requests, string champion, string candidate, Action<int> progress, CancellationToken cancellationToken)
-    {
-        IReadOnlyList<BothAnswers?> answers = await AskBothAsync([.. requests.Select(static r => (r.RequestId, r.Prompt))], champion, candidate, progress, cancellationToken);
-        return [.. requests.Zip(answers).Where(static p => p.Second is not null).Select(p => Pair(p.First.RequestId, p.First.Slice, p.First.Task, p.Second!, p.First.Truth))];
-    }
 
     /// <summary>Whether an answer agrees with the truth, by its task's measure, and how far.</summary>
     public (double Agreement, bool Right) Score(string task, string answer, string truth)

@@ -219,18 +219,20 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
         {
             LogNotCleaned(context.Logger, folder, e.Message);
         }
-        if (_cycle.State != CycleState.Promoted && context.Model.Engine.Adapters.List().Any(a => a.Id == _cycle.Candidate && !a.IsChampion))
+        if (_cycle.State != CycleState.Promoted && IsSpare())
         {
             // Requests that were assigned to it a moment ago find it still; sequences that run on it keep it anyway.
             context.Hub.Track(async () =>
             {
                 await Task.Delay(TimeSpan.FromSeconds(2));
-                if (context.Model.Engine.Adapters.List().Any(a => a.Id == _cycle.Candidate && !a.IsChampion))
+                if (IsSpare())
                 {
                     context.Model.Engine.Adapters.Unload(_cycle.Candidate);
                 }
             });
         }
+
+        bool IsSpare() => context.Model.Engine.Adapters.Contains(_cycle.Candidate) && promoter.Champion != _cycle.Candidate;
     }
 
     private sealed class Steps(CycleRunner runner) : IProgress<TrainingProgress>

@@ -319,7 +319,7 @@ internal sealed partial class CycleService : BackgroundService
     {
         string champion = promoter.Champion;
         HashSet<string> needed = [champion];
-        if (Promoter.PreviousOf(context.Store.Promotions(1000), champion) is { } previous)
+        if (promoter.Previous is { } previous)
         {
             needed.Add(previous);
         }

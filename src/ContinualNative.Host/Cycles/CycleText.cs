@@ -1,6 +1,7 @@
 using System.Text.Json;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Cycles;
+using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Cycles;
 
@@ -85,6 +86,34 @@ internal static class CycleText
             json.WriteRawValue(promotion.Evidence);
         }
         json.WriteEndObject();
+    }
+
+    /// <summary>Writes evaluations of an adapter as a member.</summary>
+    public static void Write(Utf8JsonWriter json, string name, IReadOnlyList<StoredEvaluation> evaluations)
+    {
+        json.WriteStartArray(name);
+        foreach (StoredEvaluation evaluation in evaluations)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("cycle", evaluation.Cycle);
+            json.WriteString("kind", evaluation.Kind);
+            json.WriteString("at", evaluation.At);
+            json.WritePropertyName("result");
+            json.WriteRawValue(evaluation.Json);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
+    /// <summary>Promotions with their evidence, as a member.</summary>
+    public static void Write(Utf8JsonWriter json, string name, IReadOnlyList<PromotionRecord> promotions)
+    {
+        json.WriteStartArray(name);
+        foreach (PromotionRecord promotion in promotions)
+        {
+            Write(json, promotion, evidence: true);
+        }
+        json.WriteEndArray();
     }
 
     private static void WriteOptional(Utf8JsonWriter json, string name, double? value)

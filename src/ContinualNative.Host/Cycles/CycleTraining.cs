@@ -80,9 +80,9 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             throw new TrainingException(TrainingError.BadData, $"None of the {set.Count} examples can be trained on: they use tools, or the model's template can't write them.", "data");
         }
         using TrainableModelHandle weights = TrainableModelHandle.Open(serve.Model);
-        TrainingOptions options = OptionsOf(record, weights.Info, examples, parent);
-        List<TrainingExample> pairs = curation.Pairs ? encoder.EncodePairs(set, cancellationToken) : [];
         string? start = parent is null ? null : shelf.Verify(parent);
+        TrainingOptions options = OptionsOf(record, weights.Info, examples, start);
+        List<TrainingExample> pairs = curation.Pairs ? encoder.EncodePairs(set, cancellationToken) : [];
         string path = shelf.PathOf(record.Candidate);
         string folder = FolderOf(serve.Data, record.Id);
         TrainingPlan plan = TrainingPlan.Create(options, examples);
@@ -128,16 +128,16 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
 
     private static double Finite(double value) => double.IsFinite(value) ? value : 0;
 
-    private TrainingOptions OptionsOf(CycleRecord record, TrainableModelInfo info, List<TrainingExample> examples, AdapterRecord? parent)
+    private TrainingOptions OptionsOf(CycleRecord record, TrainableModelInfo info, List<TrainingExample> examples, string? start)
     {
         int longest = Math.Min(Math.Min(examples.Max(static e => e.Tokens.Length), LongestExample), info.Context > 0 ? info.Context : LongestExample);
         HyperParameters values = HyperParameters.For(examples.Count, examples.Average(static e => (double)e.Tokens.Length), info.Width, info.Layers, info.Parameters, cycle);
         int rank = values.Rank;
         double alpha = values.Alpha;
-        if (parent is not null)
+        if (start is not null)
         {
             // An adapter goes on in the shape that it has.
-            AdapterFile file = AdapterFile.Read(shelf.Verify(parent));
+            AdapterFile file = AdapterFile.Read(start);
             (rank, alpha) = (file.Rank, file.Alpha > 0 ? file.Alpha : file.Rank);
         }
         return new TrainingOptions
@@ -149,7 +149,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             Alpha = alpha,
             LearningRate = values.LearningRate,
             // Nothing to hold on to where training begins with the bare model: replay has to do it then.
-            Anchor = parent is null ? 0 : values.Anchor,
+            Anchor = start is null ? 0 : values.Anchor,
             Seed = (ulong)record.Id,
             Threads = serve.Threads > 0 ? serve.Threads : Processor.PhysicalCores(),
             LowPriority = true,
@@ -167,7 +167,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
     private async Task<TrainingResult> TrainAsync(
         TrainableModelHandle weights, TrainingPlan plan, CheckpointFolder folder, string? start, string output, IProgress<TrainingProgress> progress, CancellationToken cancellationToken)
     {
-        string initial = start is null ? "" : AdapterShelf.HashOf(start);
+        string initial = start is null ? "" : FileHash.Of(start);
         // A thread of its own: it computes for minutes.
         return await Task.Factory.StartNew(
             () =>

@@ -1,6 +1,7 @@
 using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Cycles.Drift;
 using ContinualNative.Core.Routing;
+using ContinualNative.Host.Serving;
 using ContinualNative.Storage;
 using Cronos;
 
@@ -40,8 +41,8 @@ internal sealed class CycleTriggers : IDisposable
         }
     }
 
-    /// <summary>A cron expression of five fields, or six with seconds first. Throws <see cref="FormatException"/>.</summary>
-    public static CronExpression Parse(string cron)
+    /// <summary>A cron expression of five fields, or six with seconds first. Throws <see cref="SettingException"/>, which names <paramref name="source"/>.</summary>
+    public static CronExpression Parse(string cron, string? source = null)
     {
         try
         {
@@ -49,7 +50,7 @@ internal sealed class CycleTriggers : IDisposable
         }
         catch (CronFormatException e)
         {
-            throw new FormatException(e.Message.TrimEnd('.'), e);
+            throw new SettingException("schedule", $"'{cron}' is no cron expression ({e.Message.TrimEnd('.')}); '0 3 * * *' is every night at three (UTC)", source);
         }
     }
 

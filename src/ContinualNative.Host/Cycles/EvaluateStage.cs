@@ -21,7 +21,7 @@ internal sealed class GateEvidence
     /// <summary>The requests that a gain is judged on.</summary>
     public required GateSample Sample { get; init; }
 
-    public void Add(IEnumerable<PairedAnswer> fresh) => _fresh.AddRange(fresh);
+    public void Add(PairedAnswer fresh) => _fresh.Add(fresh);
 }
 
 /// <summary>Candidate against champion before any client sees it.</summary>
@@ -39,28 +39,23 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
         long since = CurateStage.GateSince(context.Store, cycle.Id, cycle.Sequence, context.Curation, context.Options.Gate.MinimumFresh);
         await AddFreshAsync(evidence, since, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken);
         // Also where the fresh requests have refused it already: what it broke is worth knowing.
-        IReadOnlyList<PairedAnswer> golden = await CompareAsync(set.Golden, "golden requests", cancellationToken);
-        golden = await SettleAsync(evidence, golden, set.Golden, cancellationToken);
         Dictionary<string, string> tasks = set.Golden.ToDictionary(static g => g.RequestId, static g => g.Task, StringComparer.Ordinal);
-        evidence.Golden = golden.GroupBy(p => tasks[p.RequestId]).ToDictionary(static g => g.Key, static g => (IReadOnlyList<PairedAnswer>)[.. g], StringComparer.Ordinal);
+        evidence.Golden = (await CompareAsync(evidence, set.Golden, "golden requests", cancellationToken)).GroupBy(p => tasks[p.RequestId])
+            .ToDictionary(static g => g.Key, static g => (IReadOnlyList<PairedAnswer>)[.. g], StringComparer.Ordinal);
         // Those whose truth is known because the champion's answer was judged say nothing of which of the two is better.
-        EvaluationRequest[] old = [.. set.OldHoldout.Where(static o => o.Basis != EvaluationBasis.Judged)];
-        evidence.Old = await SettleAsync(evidence, await CompareAsync(old, "old requests", cancellationToken), old, cancellationToken);
+        evidence.Old = await CompareAsync(evidence, [.. set.OldHoldout.Where(static o => o.Basis != EvaluationBasis.Judged)], "old requests", cancellationToken);
         return (Judge(evidence), evidence);
     }
 
     // What was right once may be wrong by now: where the two models differ on an old request, the teacher is asked again, and both are held against what it says today. A candidate
     // that learned a new policy would be refused for it otherwise. Asked are the candidate's gains as well as its losses: to look again at one kind only would favour it.
-    private async Task<IReadOnlyList<PairedAnswer>> SettleAsync(GateEvidence evidence, IReadOnlyList<PairedAnswer> pairs, IReadOnlyList<EvaluationRequest> requests, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<PairedAnswer>> CompareAsync(GateEvidence evidence, IReadOnlyList<EvaluationRequest> requests, string what, CancellationToken cancellationToken)
     {
-        string[] contested = [.. pairs.Where(static p => p.ChampionRight != p.CandidateRight).Select(static p => p.RequestId)];
-        IReadOnlyList<EvaluationRequest> again = await evidence.Sample.AskAgainAsync(contested, requests, cancellationToken);
-        if (again.Count == 0)
-        {
-            return pairs;
-        }
-        Dictionary<string, PairedAnswer> settled = (await CompareAsync(again, "contested requests", cancellationToken)).ToDictionary(static p => p.RequestId, StringComparer.Ordinal);
-        return [.. pairs.Select(p => settled.GetValueOrDefault(p.RequestId, p))];
+        IReadOnlyList<BothAnswers?> answers = await AskBothAsync([.. requests.Select(static r => (r.RequestId, r.Prompt))], what, cancellationToken);
+        (EvaluationRequest Request, BothAnswers Both, PairedAnswer Pair)[] compared =
+            [.. requests.Zip(answers).Where(static a => a.Second is not null).Select(a => (a.First, a.Second!, _evaluator.Pair(a.First.RequestId, a.First.Slice, a.First.Task, a.Second!, a.First.Truth)))];
+        IReadOnlyDictionary<string, string> today = await evidence.Sample.AskAgainAsync(compared.Where(static c => c.Pair.ChampionRight != c.Pair.CandidateRight).Select(static c => c.Request.RequestId), cancellationToken);
+        return [.. compared.Select(c => today.TryGetValue(c.Request.RequestId, out string? truth) ? _evaluator.Pair(c.Request.RequestId, c.Request.Slice, c.Request.Task, c.Both, truth) : c.Pair)];
     }
 
     /// <summary>Adds fresh requests of a window to the evidence, until it decides or they run out.</summary>
@@ -69,7 +64,7 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
         GateVerdict verdict = Judge(evidence);
         while (evidence.Fresh.Count < most && verdict.Decision != GateDecision.Reject && (verdict.Decision == GateDecision.Undecided || evidence.Fresh.Count < context.Options.Gate.MinimumFresh))
         {
-            IReadOnlyList<SignalRequest> requests = evidence.Sample.Read(evidence.Sample.Next(after, upTo, Math.Min(Batch, most - evidence.Fresh.Count)));
+            IReadOnlyList<SignalRequest> requests = evidence.Sample.Next(after, upTo, Math.Min(Batch, most - evidence.Fresh.Count));
             if (requests.Count == 0 || !await AddAsync(evidence, requests, cancellationToken))
             {
                 return Judge(evidence);
@@ -82,8 +77,7 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
     // False when the sample ends here for now: a truth that is needed can't be had.
     private async Task<bool> AddAsync(GateEvidence evidence, IReadOnlyList<SignalRequest> requests, CancellationToken cancellationToken)
     {
-        IReadOnlyList<BothAnswers?> answers = await _evaluator.AskBothAsync(
-            [.. requests.Select(static r => (r.Key.RequestId, r.Prompt))], cycle.Champion, cycle.Candidate, done => Tell(done, requests.Count, "fresh requests"), cancellationToken);
+        IReadOnlyList<BothAnswers?> answers = await AskBothAsync([.. requests.Select(static r => (r.Key.RequestId, r.Prompt))], "fresh requests", cancellationToken);
         foreach ((SignalRequest request, BothAnswers? both) in requests.Zip(answers))
         {
             string id = request.Key.RequestId;
@@ -102,7 +96,7 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
             evidence.Sample.Use(id);
             if (truth is not null || same)
             {
-                evidence.Add([truth is null ? CycleEvaluator.Tie(id, slice, both) : _evaluator.Pair(id, slice, request.Key.Task, both, truth)]);
+                evidence.Add(truth is null ? CycleEvaluator.Tie(id, slice, both) : _evaluator.Pair(id, slice, request.Key.Task, both, truth));
             }
         }
         return true;
@@ -118,14 +112,11 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
         context.Options.GateLabels,
         context.Serve.TeachPerDay > 0 ? (id, cancel) => context.Hub.AskTeacher(id, cancel) : null);
 
-    private Task<IReadOnlyList<PairedAnswer>> CompareAsync(IReadOnlyList<EvaluationRequest> requests, string what, CancellationToken cancellationToken) =>
-        _evaluator.CompareAsync(
+    private Task<IReadOnlyList<BothAnswers?>> AskBothAsync(IReadOnlyList<(string RequestId, string Prompt)> requests, string what, CancellationToken cancellationToken) =>
+        _evaluator.AskBothAsync(
             requests,
             cycle.Champion,
             cycle.Candidate,
-            done => Tell(done, requests.Count, what),
+            done => context.Report(new CycleProgress(cycle.Id, cycle.State, $"asking champion and candidate {requests.Count} {what}", (double)done / requests.Count, null)),
             cancellationToken);
-
-    private void Tell(int done, int count, string what) =>
-        context.Report(new CycleProgress(cycle.Id, cycle.State, $"asking champion and candidate {count} {what}", (double)done / Math.Max(1, count), null));
 }

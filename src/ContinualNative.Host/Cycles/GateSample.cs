@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Storage;
@@ -16,10 +14,16 @@ namespace ContinualNative.Host.Cycles;
 /// </remarks>
 internal sealed class GateSample
 {
+    private const int MostRead = 100_000;
+
     private readonly TrafficStore _store;
     private readonly CurationOptions _options;
     private readonly Func<string, CancellationToken, Task<bool>>? _ask;
+    // By the hash that decides their order.
+    private readonly SortedDictionary<ulong, SignalKey> _window = [];
     private readonly HashSet<string> _seen = new(StringComparer.Ordinal);
+    private long _after = -1;
+    private long _readTo;
     private int _labelsLeft;
     private int _againLeft;
 
@@ -41,34 +45,42 @@ internal sealed class GateSample
     /// <summary>Labels asked for.</summary>
     public int Asked { get; private set; }
 
-    /// <summary>Requests of a window that were not given before, in the order of the sample, with the truth where it is known.</summary>
-    public IReadOnlyList<SignalKey> Next(long after, long upTo, int most) =>
-    [
-        .. _store.WindowKeys(after, upTo, 100_000)
-            .Where(k => !_seen.Contains(k.RequestId) && (k.Audited || (_ask is not null && Holdout.IsHoldout(k.RequestId, _options.HoldoutShare))))
-            .OrderBy(static k => Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes("gate\n" + k.RequestId))), StringComparer.Ordinal)
-            .Take(most),
-    ];
-
-    /// <summary>Asks the teacher again about old requests, as far as the labels reach; gives those that have a new answer, with it as their truth.</summary>
-    /// <param name="ids">The requests.</param>
-    /// <param name="requests">The requests as they were evaluated.</param>
-    /// <param name="cancellationToken">Stops between two questions.</param>
-    public async Task<IReadOnlyList<EvaluationRequest>> AskAgainAsync(IReadOnlyList<string> ids, IReadOnlyList<EvaluationRequest> requests, CancellationToken cancellationToken)
+    /// <summary>The next requests of the sample within a window, those that were used left out. A window may grow; what came before it is not read again.</summary>
+    public IReadOnlyList<SignalRequest> Next(long after, long upTo, int most)
     {
-        if (_ask is null)
+        if (after != _after)
         {
-            return [];
+            (_after, _readTo) = (after, after);
+            _window.Clear();
         }
-        List<string> asked = [];
-        foreach (string id in ids)
+        if (upTo > _readTo)
         {
-            if (_againLeft <= 0)
+            foreach (SignalKey key in _store.WindowKeys(_readTo, upTo, MostRead).Where(k => k.Audited || (_ask is not null && Holdout.IsHoldout(k.RequestId, _options.HoldoutShare))))
             {
-                break;
+                _window[StableHash.Of("gate", key.RequestId)] = key;
             }
-            _againLeft--;
-            if (!await _ask(id, cancellationToken))
+            _readTo = upTo;
+        }
+        while (true)
+        {
+            string[] ids = [.. _window.Values.Select(static k => k.RequestId).Where(id => !_seen.Contains(id)).Take(most)];
+            IReadOnlyList<SignalRequest> requests = _store.SignalRequests(ids);
+            // What was erased or has expired meanwhile is passed over.
+            _seen.UnionWith(ids.Except(requests.Select(static r => r.Key.RequestId)));
+            if (requests.Count > 0 || ids.Length == 0)
+            {
+                return requests;
+            }
+        }
+    }
+
+    /// <summary>Asks the teacher again about old requests, as far as the labels reach; gives what it says now, by request, where it has an answer.</summary>
+    public async Task<IReadOnlyDictionary<string, string>> AskAgainAsync(IEnumerable<string> ids, CancellationToken cancellationToken)
+    {
+        List<string> asked = [];
+        foreach (string id in _ask is null ? [] : ids)
+        {
+            if (_againLeft-- <= 0 || !await _ask!(id, cancellationToken))
             {
                 break;
             }
@@ -76,8 +88,15 @@ internal sealed class GateSample
             asked.Add(id);
         }
         await _store.FlushAsync(cancellationToken);
-        Dictionary<string, EvaluationRequest> byId = requests.ToDictionary(static r => r.RequestId, StringComparer.Ordinal);
-        return [.. _store.SignalRequests(asked).Where(static r => EvaluationTruth.Of(r) is not null).Select(r => byId[r.Key.RequestId] with { Truth = EvaluationTruth.Of(r)! })];
+        Dictionary<string, string> truths = new(StringComparer.Ordinal);
+        foreach (SignalRequest request in _store.SignalRequests(asked))
+        {
+            if (EvaluationTruth.Of(request) is { } truth)
+            {
+                truths.Add(request.Key.RequestId, truth);
+            }
+        }
+        return truths;
     }
 
     /// <summary>
@@ -103,9 +122,6 @@ internal sealed class GateSample
         await _store.FlushAsync(cancellationToken);
         return (false, _store.SignalRequests([request.Key.RequestId]) is [{ } labelled] ? EvaluationTruth.Of(labelled) : null);
     }
-
-    /// <summary>The requests of the sample that come next, with their texts.</summary>
-    public IReadOnlyList<SignalRequest> Read(IReadOnlyList<SignalKey> keys) => _store.SignalRequests([.. keys.Select(static k => k.RequestId)]);
 
     /// <summary>Notes that a request was used: it is not given again.</summary>
     public void Use(string requestId) => _seen.Add(requestId);

@@ -11,6 +11,9 @@ namespace ContinualNative.Host.Cycles;
 /// <summary>Changes the champion: first in the store, in one transaction with the evidence, then in the engine. A restart finds what the store says.</summary>
 internal sealed partial class Promoter(SignalHub hub, ServedModel model, AdapterShelf shelf, TrafficStore store, ILogger logger) : IDisposable
 {
+    /// <summary>Changes of champion that are looked at: more than a rollback ever goes back.</summary>
+    public const int MostRead = 1000;
+
     // One change at a time: the champion of the store and that of the engine must not part.
     private readonly SemaphoreSlim _gate = new(1, 1);
 
@@ -19,6 +22,12 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
 
     /// <summary>The champion now.</summary>
     public string Champion => model.Engine.Adapters.Champion ?? ModelAddress.Base;
+
+    /// <summary>The champion to go back to; null: there is none.</summary>
+    public string? Previous => PreviousOf(store.Promotions(MostRead), Champion);
+
+    /// <summary>The changes of champion that an adapter came or went by, newest first.</summary>
+    public static PromotionRecord[] Of(TrafficStore store, string adapter) => [.. store.Promotions(MostRead).Where(p => p.Adapter == adapter || p.Previous == adapter)];
 
     /// <summary>
     /// Makes an adapter the champion. Throws <see cref="EngineException"/> (NotFound, BadFile) when it can't be loaded, and <see cref="StoreException"/>; the champion is
@@ -60,7 +69,7 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
     /// <summary>Takes the champion back: the one before it answers again. Throws <see cref="EngineException"/> (Conflict) when there is none before.</summary>
     public async Task<PromotionRecord> RollBackAsync(PromotionReason reason, string evidence, CancellationToken cancellationToken)
     {
-        string previous = PreviousOf(store.Promotions(1000), Champion)
+        string previous = Previous
             ?? throw new EngineException(EngineError.Conflict, $"There is nothing to roll back to: '{Champion}' followed no other champion.", "id");
         return await PromoteAsync(previous, reason, evidence, null, cancellationToken);
     }
@@ -70,7 +79,7 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
     /// </summary>
     public async Task<string> RestoreAsync(string? startAdapter, CancellationToken cancellationToken)
     {
-        IReadOnlyList<PromotionRecord> promotions = store.Promotions(1000);
+        IReadOnlyList<PromotionRecord> promotions = store.Promotions(MostRead);
         if (promotions.Count == 0)
         {
             return Champion;

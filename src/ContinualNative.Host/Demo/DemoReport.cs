@@ -47,17 +47,14 @@ internal static class DemoReport
     /// <summary>The claims of the demo, each with what was found.</summary>
     public static DemoClaims ClaimsOf(DemoResult result)
     {
-        DemoWeek[] last = [.. result.Weeks.TakeLast((result.Weeks.Count + 2) / 3)];
-        double frozen = Share(last, static w => w.Frozen);
-        double continual = Share(last, static w => w.Continual);
-        double frontier = Share(last, static w => w.Frontier);
+        LearningTotals totals = LearningTotals.Of([.. result.Weeks.Select(PeriodOf)]);
         return new DemoClaims
         {
-            Frozen = frozen,
-            Continual = continual,
-            Frontier = frontier,
-            RoutedUp = (double)result.Weeks.Sum(static w => w.RoutedUp) / result.Weeks.Sum(static w => w.Continual.Count),
-            PriceShare = (double)result.Weeks.Sum(static w => w.Cost.Nanos) / result.Weeks.Sum(static w => w.FrontierOnly.Nanos),
+            Frozen = totals.Frozen ?? double.NaN,
+            Continual = totals.Continual ?? double.NaN,
+            Frontier = totals.Frontier ?? double.NaN,
+            RoutedUp = totals.RoutedUp,
+            PriceShare = totals.PriceShare ?? double.NaN,
             Forgotten = result.GoldenBefore.Share - result.GoldenAfter.Share,
             Promotions = result.Weeks.Sum(static w => w.Events.Count(static e => e.Kind == LearningEventKind.Promotion)),
             Refusals = result.Weeks.Sum(static w => w.Events.Count(static e => e.Kind is LearningEventKind.Rejection or LearningEventKind.Rollback)),
@@ -127,16 +124,6 @@ internal static class DemoReport
         json.WriteNumber("serving_seconds", Math.Round(week.ServingSeconds, 2));
         json.WriteNumber("update_seconds", Math.Round(week.UpdateSeconds, 2));
         json.WriteEndObject();
-    }
-
-    private static double Share(DemoWeek[] weeks, Func<DemoWeek, Tally> tally)
-    {
-        Tally all = default;
-        foreach (DemoWeek week in weeks)
-        {
-            all += tally(week);
-        }
-        return all.Share;
     }
 }
 

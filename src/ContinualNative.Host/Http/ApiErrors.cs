@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
 using ContinualNative.Engine;
+using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Http;
 
@@ -23,6 +24,8 @@ internal static class ApiErrors
             EngineError.BadFile => ApiException.Invalid("bad_file", e.Message, e.Param),
             _ => ApiException.Internal(),
         },
+        StoreException { Error: StoreError.Conflict } e => new ApiException(409, "invalid_request_error", "conflict", e.Message, null),
+        StoreException e => ApiException.Unavailable("store_unavailable", e.Message),
         BadHttpRequestException { StatusCode: 413 } => TooLarge(),
         BadHttpRequestException { StatusCode: 408 } => new ApiException(408, "invalid_request_error", "request_timeout", "The request's body came too slowly."),
         BadHttpRequestException e => new ApiException(e.StatusCode, "invalid_request_error", "bad_request", "The request is not valid HTTP."),

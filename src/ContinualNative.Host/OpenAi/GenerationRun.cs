@@ -53,7 +53,7 @@ internal sealed class GenerationRun : IDisposable
             throw ApiException.Invalid("model_not_generative", $"The model '{model.Engine.Model.Name}' makes embeddings only; use /v1/embeddings.", "model");
         }
         int[] limits = [.. prompts.Select(p => MaxTokens(http, model.Engine, options, fields, p, prompts.Count))];
-        if (address.Adapter is null && assigned is not null && model.Engine.Adapters.List().Any(a => a.Id == assigned))
+        if (address.Adapter is null && assigned is not null && model.Engine.Adapters.Contains(assigned))
         {
             // A candidate that was taken away meanwhile leaves its requests to the champion.
             address = address with { Adapter = assigned };

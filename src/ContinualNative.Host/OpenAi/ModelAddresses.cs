@@ -14,7 +14,7 @@ internal static class ModelAddresses
         bool known = address.Model.Length == 0 || address.Model == engine.Model.Name;
         if (known && address.Adapter is { } adapter && adapter != ModelAddress.Base)
         {
-            known = engine.Adapters.List().Any(a => a.Id == adapter);
+            known = engine.Adapters.Contains(adapter);
         }
         return known ? address : throw ApiException.ModelNotFound(JsonIn.Short(model!));
     }

@@ -206,14 +206,7 @@ internal sealed record ServeOptions
         Between("update-labels", UpdateLabels ?? 0, 0, 10_000_000);
         if (Schedule is { } cron)
         {
-            try
-            {
-                Cycles.CycleTriggers.Parse(cron);
-            }
-            catch (FormatException e)
-            {
-                throw new SettingException("schedule", $"'{cron}' is no cron expression ({e.Message}); '0 3 * * *' is every night at three (UTC)");
-            }
+            Cycles.CycleTriggers.Parse(cron);
         }
         if (!CanUpdate && (Schedule is not null || UpdateLabels > 0))
         {

@@ -239,7 +239,6 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
                 }
             }
         }
-        hub.Novelty.Replace(store.KnownEmbeddings(hub.Novelty.Capacity));
         LogReplayed(_logger, _replayed.Count(s => s.Adapter == adapter), adapter);
         if (BoostedAudits - _replayed.Count(s => s.Adapter == adapter && s.Audited) is > 0 and int missing)
         {

@@ -1,6 +1,4 @@
-using System.Buffers.Binary;
-using System.Security.Cryptography;
-using System.Text;
+using ContinualNative.Core.Teaching;
 
 namespace ContinualNative.Host.Signal;
 
@@ -9,8 +7,8 @@ internal sealed class Rollout
 {
     private volatile Arm? _arm;
 
-    /// <summary>The candidate that answers some requests now, or null.</summary>
-    public string? Candidate => _arm?.Adapter;
+    /// <summary>Whether a candidate answers some requests now.</summary>
+    public bool IsOn => _arm is not null;
 
     /// <summary>Gives a candidate its share from now on.</summary>
     /// <param name="adapter">A loaded adapter.</param>
@@ -32,8 +30,7 @@ internal sealed class Rollout
         {
             return null;
         }
-        ulong hash = BinaryPrimitives.ReadUInt64BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes($"canary\n{arm.Cycle}\n{user}")));
-        return (hash >> 11) * (1.0 / (1UL << 53)) < arm.Share ? arm.Adapter : null;
+        return StableHash.Share(StableHash.Of($"canary\n{arm.Cycle}", user)) < arm.Share ? arm.Adapter : null;
     }
 
     private sealed record Arm(string Adapter, double Share, long Cycle);

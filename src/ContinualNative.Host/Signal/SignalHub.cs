@@ -125,7 +125,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
             CheckFrontier(chat);
         }
         // Whoever names an adapter has chosen who answers.
-        string? assigned = address.Adapter is null && chat is not null ? Rollout.AdapterFor(StickyNameOf(chat)) : null;
+        string? assigned = Rollout.IsOn && address.Adapter is null && chat is not null ? Rollout.AdapterFor(StickyNameOf(chat)) : null;
         RequestRoute route = new(this, model, request, new RequestOrigin
         {
             RequestId = RequestIds.Of(http),

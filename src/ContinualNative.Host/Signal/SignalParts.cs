@@ -122,13 +122,9 @@ internal sealed record SignalParts
     private static CycleOptions CyclesOf(ServeOptions options, CycleOptions policy)
     {
         string? schedule = options.Schedule ?? policy.Schedule;
-        try
+        if (schedule is not null)
         {
-            _ = schedule is null ? null : Host.Cycles.CycleTriggers.Parse(schedule);
-        }
-        catch (FormatException e)
-        {
-            throw new SettingException("schedule", $"'{schedule}' is no cron expression ({e.Message})", options.Policy);
+            Host.Cycles.CycleTriggers.Parse(schedule, options.Policy);
         }
         return policy with
         {

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using ContinualNative.Engine.Gguf;
 using ContinualNative.Training;
 using ContinualNative.Training.Corpus;
@@ -51,11 +50,7 @@ internal sealed class FreshModelFile(CheckpointFolder folder)
     }
 
     /// <summary>What tells it from others.</summary>
-    public string Hash()
-    {
-        using FileStream stream = File.OpenRead(Path);
-        return Convert.ToHexStringLower(SHA256.HashData(stream));
-    }
+    public string Hash() => FileHash.Of(Path);
 
     /// <summary>After a finished run.</summary>
     public void Delete()

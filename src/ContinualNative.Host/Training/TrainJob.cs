@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Security.Cryptography;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Models;
 using ContinualNative.Host.Commands;
@@ -134,9 +133,7 @@ internal sealed class TrainJob(TrainRequest request)
         {
             return "";
         }
-        string file = Directory.Exists(initial) ? Path.Combine(initial, "adapter_model.safetensors") : initial;
-        using FileStream stream = File.OpenRead(file);
-        return Convert.ToHexStringLower(SHA256.HashData(stream));
+        return FileHash.Of(Directory.Exists(initial) ? Path.Combine(initial, "adapter_model.safetensors") : initial);
     }
 
     private static void Tell(TrainingPlan plan, TrainerMemory memory)

@@ -116,17 +116,17 @@ internal static class CycleReader
             : throw new StoreException(StoreError.Damaged, $"The data set of cycle {cycle} is damaged. Restore the store from a backup, or run a new cycle.");
     }
 
-    public static IReadOnlyList<(long Cycle, string Kind, DateTimeOffset At, string Json)> Evaluations(Session session, string adapter)
+    public static IReadOnlyList<StoredEvaluation> Evaluations(Session session, string adapter)
     {
         if (NameCache.NameId(session, adapter) is not { } number)
         {
             return [];
         }
-        List<(long, string, DateTimeOffset, string)> evaluations = [];
+        List<StoredEvaluation> evaluations = [];
         using Statement.Rows r = session.Prepared(EvaluationsOfAdapter).Bind(1, number).Open();
         while (r.Next())
         {
-            evaluations.Add((r.IntOrNull(0) ?? 0, r.Text(1), Time(r.Int(2)), r.Text(3)));
+            evaluations.Add(new StoredEvaluation(r.IntOrNull(0) ?? 0, r.Text(1), Time(r.Int(2)), r.Text(3)));
         }
         return evaluations;
     }

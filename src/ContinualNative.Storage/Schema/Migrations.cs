@@ -213,6 +213,8 @@ internal static class Migrations
     // adapters.n: the order in which adapters became known. Those of version 1 take that of their names.
     //
     // datasets.examples names requests without referring to them: it stays whole when some of them are removed.
+    //
+    // requests.learned is no longer written: `lineage` says which adapters learned from a request. To drop the column would rewrite the table.
     private const string Cycles = """
         CREATE TABLE cycles (
             id INTEGER PRIMARY KEY,
@@ -273,5 +275,6 @@ internal static class Migrations
         UPDATE requests SET reported = 1 WHERE seq IN (SELECT request FROM outcomes);
         CREATE INDEX requests_signal ON requests (state) WHERE state = 0 AND (labelled = 1 OR reported = 1);
         CREATE INDEX requests_live ON requests (route) WHERE route = 0 AND (labelled = 1 OR reported = 1);
+        DROP INDEX requests_learned;
         """;
 }

@@ -66,14 +66,14 @@ internal static class Eraser
     public static void ExpireRequest(WriterSession session, long request)
     {
         EraseTexts(session, request);
-        session.Prepared("UPDATE requests SET state = 2, stage = 0, learned = 0 WHERE seq = ?1").Bind(1, request).Run();
+        session.Prepared("UPDATE requests SET state = 2, stage = 0 WHERE seq = ?1").Bind(1, request).Run();
     }
 
     private static void EraseRequest(WriterSession session, long request)
     {
         EraseTexts(session, request);
         session.Prepared("UPDATE outcomes SET source = '', key = NULL WHERE request = ?1").Bind(1, request).Run();
-        session.Prepared("UPDATE requests SET state = 1, stage = 0, learned = 0, golden = 0, key = NULL, user = NULL WHERE seq = ?1").Bind(1, request).Run();
+        session.Prepared("UPDATE requests SET state = 1, stage = 0, golden = 0, key = NULL, user = NULL WHERE seq = ?1").Bind(1, request).Run();
     }
 
     private static void EraseTexts(WriterSession session, long request)

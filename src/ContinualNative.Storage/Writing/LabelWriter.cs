@@ -17,9 +17,8 @@ internal static class LabelWriter
         string task = "";
         bool whole = false;
         bool texts = false;
-        bool embedded = false;
         using (Statement.Rows rows = session.Prepared("""
-            SELECT r.seq, r.state, t.name, x.prompt IS NOT NULL, x.embedding IS NOT NULL
+            SELECT r.seq, r.state, t.name, x.prompt IS NOT NULL
             FROM requests r JOIN tasks t ON t.id = r.task LEFT JOIN texts x ON x.seq = r.seq WHERE r.id = ?1
             """).Bind(1, id).Open())
         {
@@ -29,7 +28,6 @@ internal static class LabelWriter
                 whole = rows.Int(1) == Whole;
                 task = rows.Text(2);
                 texts = rows.Bool(3);
-                embedded = rows.Bool(4);
             }
         }
         // The money is spent, whatever became of the request meanwhile.
@@ -53,9 +51,7 @@ internal static class LabelWriter
             .Bind(12, RequestWriter.Microseconds(label.Latency)).Bind(13, label.TrainingAllowed)
             .Bind(14, session.Texts.Encode(label.Answer, id, TextColumn.LabelAnswer)).Bind(15, session.Texts.Encode(label.LogProbs, id, TextColumn.LogProbs))
             .Run();
-        session.Prepared("UPDATE requests SET labelled = 1, stage = ?2, learned = max(learned, ?3) WHERE seq = ?1")
-            .Bind(1, request).Bind(2, texts ? RequestWriter.StageLabelled : RequestWriter.StageNone).Bind(3, label.TrainingAllowed && embedded)
-            .Run();
+        session.Prepared("UPDATE requests SET labelled = 1, stage = ?2 WHERE seq = ?1").Bind(1, request).Bind(2, texts ? RequestWriter.StageLabelled : RequestWriter.StageNone).Run();
         SampleWriter.Refresh(session, request);
         session.CountLabel();
     }

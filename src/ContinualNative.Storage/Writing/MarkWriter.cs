@@ -33,8 +33,6 @@ internal static class MarkWriter
                 continue;
             }
             session.Prepared("INSERT INTO lineage VALUES (?1, ?2) ON CONFLICT DO NOTHING").Bind(1, sequence).Bind(2, number).Run();
-            session.Prepared("UPDATE requests SET learned = 1 WHERE seq = ?1 AND learned = 0 AND EXISTS (SELECT 1 FROM texts x WHERE x.seq = ?1 AND x.embedding IS NOT NULL)")
-                .Bind(1, sequence).Run();
         }
     }
 

@@ -3,7 +3,7 @@ namespace ContinualNative.Tests.House;
 /// <summary>The source tree that these tests were built from.</summary>
 internal static class Repository
 {
-    private static readonly string[] Generated = [".git", ".vs", ".idea", "bin", "obj", "node_modules", "publish", "TestResults", "BenchmarkDotNet.Artifacts"];
+    private static readonly string[] Generated = [".git", ".vs", ".idea", "bin", "obj", "node_modules", "publish", "continual-demo", "TestResults", "BenchmarkDotNet.Artifacts"];
 
     /// <summary>The folder that holds ContinualNative.sln.</summary>
     public static string Root { get; } = FindRoot();

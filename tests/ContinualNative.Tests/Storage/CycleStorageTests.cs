@@ -284,7 +284,7 @@ public sealed class CycleStorageTests
         await fixture.Store.SaveEvaluationAsync(1, "base", "gate", Start.AddHours(3), """{"n":4}""");
         await fixture.Store.SaveEvaluationAsync(1, "c1", "gate", Start.AddHours(4), """{"n":5}""");
         Assert.Equal(
-            [(1L, "gate", Start.AddHours(4), """{"n":5}"""), (0L, "gate", Start.AddHours(1), """{"n":2}"""), (1L, "canary", Start.AddHours(2), """{"n":3}""")],
+            [new StoredEvaluation(1, "gate", Start.AddHours(4), """{"n":5}"""), new StoredEvaluation(0, "gate", Start.AddHours(1), """{"n":2}"""), new StoredEvaluation(1, "canary", Start.AddHours(2), """{"n":3}""")],
             fixture.Store.Evaluations("c1"));
         Assert.Single(fixture.Store.Evaluations("base"));
         Assert.Empty(fixture.Store.Evaluations("nobody"));
