@@ -4,13 +4,15 @@ namespace ContinualNative.Core.Routing;
 internal static class FeatureBasis
 {
     /// <summary>How many columns there are.</summary>
-    public const int Count = 10;
+    public const int Count = 11;
+
+    private const double LeastRisk = 0.02;
 
     /// <summary>
     /// What the model believes before it has seen a label, in log-odds per standard deviation of a column: surer is better, unlike what was learned is worse.
     /// With it the order of the first requests makes sense; the size matters little, because thresholds are set on the outcome.
     /// </summary>
-    public static ReadOnlySpan<double> Prior => [0.3, 0.2, 0.2, -0.2, 0, 0, -0.2, -0.2, 0.3, -0.2];
+    public static ReadOnlySpan<double> Prior => [0.3, 0.2, 0.2, -0.2, 0, 0, -0.2, -0.2, 0.3, -0.2, -0.3];
 
     /// <summary>Writes <see cref="Count"/> finite values, or NaN for one that is not known.</summary>
     public static void Write(in RoutingFeatures features, Span<double> columns)
@@ -28,5 +30,8 @@ internal static class FeatureBasis
         // A right answer needs every token right: the geometric mean of the tokens' probabilities, and (in logarithms) the surprise of all tokens together.
         columns[8] = Math.Exp(mean);
         columns[9] = Math.Log(1 - mean * tokens);
+        // Log-odds; a word that was right a hundred times is hardly better proven than one that was right thirty times.
+        double risk = Math.Clamp((double)features.WordRisk, LeastRisk, 1 - LeastRisk);
+        columns[10] = Math.Log(risk / (1 - risk));
     }
 }

@@ -178,12 +178,17 @@ internal sealed partial class CycleService : BackgroundService
         {
             try
             {
-                if (!resumed && context.Store.ActiveCycle() is { } active)
+                if (!resumed)
                 {
-                    LogResumed(_logger, active.Id, active.State);
-                    await RunAsync(context, promoter, active, stoppingToken);
+                    triggers.Recall();
+                    if (context.Store.ActiveCycle() is { } active)
+                    {
+                        LogResumed(_logger, active.Id, active.State);
+                        await RunAsync(context, promoter, active, stoppingToken);
+                        triggers.CycleEnded();
+                    }
+                    resumed = true;
                 }
-                resumed = true;
                 if (await NextAsync(context, promoter, triggers, stoppingToken) is ({ } cycle, var curation))
                 {
                     await RunAsync(curation is null ? context : context with { Curation = curation }, promoter, cycle, stoppingToken);

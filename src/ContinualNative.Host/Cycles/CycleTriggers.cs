@@ -2,6 +2,7 @@ using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Cycles.Drift;
 using ContinualNative.Core.Routing;
 using ContinualNative.Host.Serving;
+using ContinualNative.Host.Signal;
 using ContinualNative.Storage;
 using Cronos;
 
@@ -23,22 +24,24 @@ internal sealed class CycleTriggers : IDisposable
     private long _counted;
     private long _labelsSince;
     private string? _drift;
-    private string? _teacher;
+    private NewTeacher? _teacher;
 
     public CycleTriggers(CycleContext context)
     {
         _context = context;
         _schedule = context.Options.Schedule is { } cron ? Parse(cron) : null;
         _next = _schedule?.GetNextOccurrence(context.Now.UtcDateTime);
-        _labelsSince = context.Store.Cycles(100).Select(static c => c.Sequence).FirstOrDefault(static s => s > 0);
         if (context.Options.OnDrift)
         {
             context.Hub.Judged += Judged;
         }
-        if (context.Options.OnNewTeacher)
-        {
-            context.Hub.NewTeacher += NewTeacher;
-        }
+    }
+
+    /// <summary>Takes from the store what came after the last cycle and before this server began. Throws <see cref="StoreException"/>.</summary>
+    public void Recall()
+    {
+        _labelsSince = _context.Store.Cycles(100).Select(static c => c.Sequence).FirstOrDefault(static s => s > 0);
+        _teacher = _context.Options.OnNewTeacher ? Unanswered(_context.Store) : null;
     }
 
     /// <summary>A cron expression of five fields, or six with seconds first. Throws <see cref="SettingException"/>, which names <paramref name="source"/>.</summary>
@@ -63,13 +66,13 @@ internal sealed class CycleTriggers : IDisposable
             _next = _schedule!.GetNextOccurrence(_context.Now.UtcDateTime);
             return (CycleTrigger.Schedule, $"schedule '{_context.Options.Schedule}'");
         }
+        if (_context.Options.OnNewTeacher && (_context.Hub.TakeNewTeacher() ?? _teacher) is { } change)
+        {
+            _teacher = null;
+            return (CycleTrigger.NewTeacher, $"'{change.Endpoint}' answers with '{change.Teacher}'");
+        }
         lock (_gate)
         {
-            if (_teacher is { } teacher)
-            {
-                _teacher = null;
-                return (CycleTrigger.NewTeacher, teacher);
-            }
             if (_drift is { } drift)
             {
                 _drift = null;
@@ -83,9 +86,11 @@ internal sealed class CycleTriggers : IDisposable
     public void CycleEnded()
     {
         _labelsSince = _context.Store.LastSequence();
+        _context.Hub.TakeNewTeacher();
+        _teacher = null;
         lock (_gate)
         {
-            (_drift, _teacher) = (null, null);
+            _drift = null;
             _confidence.Reset();
             _embeddings.Reset();
         }
@@ -94,7 +99,14 @@ internal sealed class CycleTriggers : IDisposable
     public void Dispose()
     {
         _context.Hub.Judged -= Judged;
-        _context.Hub.NewTeacher -= NewTeacher;
+    }
+
+    // A version that no cycle has followed: the server that saw it come ended before one began.
+    private static NewTeacher? Unanswered(TrafficStore store)
+    {
+        DateTimeOffset last = store.Cycles(1) is [var cycle] ? cycle.ChangedAt : default;
+        return store.Teachers().GroupBy(static t => t.Endpoint, StringComparer.Ordinal).SelectMany(static g => g.Skip(1)).Where(t => t.FirstSeen > last)
+            .Select(static t => new NewTeacher(t.Endpoint, t.Teacher)).LastOrDefault();
     }
 
     private (CycleTrigger Trigger, string Cause)? Labels()
@@ -122,14 +134,6 @@ internal sealed class CycleTriggers : IDisposable
                 _drift ??= string.Create(System.Globalization.CultureInfo.InvariantCulture, $"the prompts have changed: distance {_embeddings.Distance:0.000}, threshold {_embeddings.Threshold:0.000}");
                 _embeddings.Reset();
             }
-        }
-    }
-
-    private void NewTeacher(string endpoint, string teacher)
-    {
-        lock (_gate)
-        {
-            _teacher = $"'{endpoint}' answers with '{teacher}'";
         }
     }
 }

@@ -204,7 +204,7 @@ internal sealed class RequestExplanation
     private static string Judged(in RoutingFeatures f)
     {
         string what = f.Early ? $"the first {f.Tokens} tokens of its stream" : $"the whole local answer of {f.Tokens} tokens{(f.Truncated ? ", cut off at its limit" : "")}";
-        return Text($"It was judged by {what}: mean log-probability {f.MeanLogProb:0.000}, lowest {f.MinLogProb:0.000}, margin of the first token {f.FirstTokenMargin:0.000}, mean entropy {f.MeanEntropy:0.000} nats; prompt of {f.PromptTokens} tokens, novelty {f.Novelty:0.000}.");
+        return Text($"It was judged by {what}: mean log-probability {f.MeanLogProb:0.000}, lowest {f.MinLogProb:0.000}, margin of the first token {f.FirstTokenMargin:0.000}, mean entropy {f.MeanEntropy:0.000} nats; prompt of {f.PromptTokens} tokens, novelty {f.Novelty:0.000}{(float.IsNaN(f.WordRisk) ? "" : Text($", risk of its least proven word {f.WordRisk:0.000}"))}.");
     }
 
     private string Calibrated(CalibrationSide side)
@@ -274,6 +274,10 @@ internal sealed class RequestExplanation
         json.WriteNumber("tokens", f.Tokens);
         json.WriteNumber("prompt_tokens", f.PromptTokens);
         json.WriteNumber("novelty", f.Novelty);
+        if (!float.IsNaN(f.WordRisk))
+        {
+            json.WriteNumber("word_risk", f.WordRisk);
+        }
         json.WriteBoolean("truncated", f.Truncated);
         json.WriteBoolean("early", f.Early);
         json.WriteEndObject();

@@ -20,6 +20,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
     private const int MostReplayed = 200;
     private const int MostAuditWindow = 20_000;
     private const int MostWatched = 512;
+    private const int MostJudged = 4096;
 
     // New labels that are worth a new fit: few while there are few, then a share of what there is.
     private const int LeastNew = 10;
@@ -70,6 +71,14 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             return;
         }
         string champion = ChampionOf(model);
+        try
+        {
+            CountWords(store, champion);
+        }
+        catch (StoreException e)
+        {
+            LogPostponed(_logger, e.Message);
+        }
         while (!stoppingToken.IsCancellationRequested)
         {
             try
@@ -139,6 +148,10 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         }
         hub.Novelty.Replace(store.KnownEmbeddings(hub.Novelty.Capacity));
     }
+
+    // Only where the adapter changes: between two swaps each label is counted as it comes.
+    private void CountWords(TrafficStore store, string adapter) =>
+        hub.Words.Replace(store.JudgedPrompts(adapter, MostJudged).Select(static j => (RequestText.QuestionOf(j.Prompt), j.Right)).Where(static j => j.Item1 is not null).Select(static j => (j.Item1!, j.Right)));
 
     private async Task WaitAsync(CancellationToken cancellationToken)
     {
@@ -220,6 +233,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
     private async Task SwapAsync(TrafficStore store, ServedModel model, string adapter, CancellationToken cancellationToken)
     {
         await store.FlushAsync(cancellationToken);
+        CountWords(store, adapter);
         _replayed.RemoveAll(s => s.Adapter == adapter);
         long last = store.LastSequence();
         ILookup<string, string> audits = store.SignalKeys(Math.Max(0, last - MostAuditWindow), last, MostAuditWindow).Where(static k => k.Audited && k.Labelled).ToLookup(static k => k.Task, static k => k.RequestId);
@@ -262,12 +276,14 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         }
         double agreement = Agreement.Score(task.Measure, replay.Answer, truth, static t => PromptEmbedder.Embed(t));
         float novelty = request.Embedding.Length > 0 ? hub.Novelty.Distance(request.Embedding.Span, leaveOutSelf: true) : 1;
+        bool counted = stored.SeenBy.Count > 0 || stored.Labels.Any(static l => l.Correct == true);
+        float wordRisk = RequestText.QuestionOf(prompt) is { } question ? hub.Words.Risk(question, leaveOutSelf: counted) : float.NaN;
         return new LabelledSample(
             stored.Sequence,
             id,
             task.Name,
             adapter,
-            RoutingFeatures.Of(replay.Seen, replay.Result.PromptTokens, novelty, replay.Result.FinishReason == FinishReason.Length, early),
+            RoutingFeatures.Of(replay.Seen, replay.Result.PromptTokens, novelty, replay.Result.FinishReason == FinishReason.Length, early, wordRisk),
             task.Passes(agreement),
             // Decision: what any adapter has learned from is no audit of a later one, whether or not that one descends from it.
             request.Decision.Audited && stored.SeenBy.Count == 0,

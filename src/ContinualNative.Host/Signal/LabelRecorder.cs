@@ -14,11 +14,12 @@ internal sealed class LabelRecorder(SignalHub hub)
     /// <param name="requestId">The request.</param>
     /// <param name="task">Its task.</param>
     /// <param name="request">The request, for judges; null: none.</param>
+    /// <param name="question">What it asks last, in the same form; null: nothing.</param>
     /// <param name="local">The local answer as it is stored; null: none.</param>
     /// <param name="teacher">The frontier's, in the same form.</param>
     /// <param name="answer">Its figures.</param>
     /// <param name="reason">Why it was asked.</param>
-    public async Task RecordAsync(string requestId, TaskDefinition task, ChatRequest? request, string? local, string teacher, FrontierAnswer answer, LabelReason reason)
+    public async Task RecordAsync(string requestId, TaskDefinition task, ChatRequest? request, string? question, string? local, string teacher, FrontierAnswer answer, LabelReason reason)
     {
         TeacherLabel label = new()
         {
@@ -45,22 +46,22 @@ internal sealed class LabelRecorder(SignalHub hub)
             agreement = Agreement.ToolCallScore(local, teacher);
             if (agreement is null && task.Measure == AgreementMeasure.Judge)
             {
-                hub.Track(() => JudgeAsync(label, task, request, local, teacher));
+                hub.Track(() => JudgeAsync(label, task, request, question, local, teacher));
                 return;
             }
             agreement ??= Agreement.Score(task.Measure, local, teacher, static t => PromptEmbedder.Embed(t));
         }
-        await StoreAsync(label, task, agreement);
+        await StoreAsync(label, task, question, agreement);
     }
 
-    private async Task JudgeAsync(TeacherLabel label, TaskDefinition task, ChatRequest? request, string local, string teacher)
+    private async Task JudgeAsync(TeacherLabel label, TaskDefinition task, ChatRequest? request, string? question, string local, string teacher)
     {
         double? verdict = null;
         try
         {
-            string question = request?.Question ?? "";
+            string asked = request?.Question ?? "";
             FrontierAnswer judged = await hub.Frontier.CompleteAsync(
-                new FrontierRequest { Messages = JudgePrompt.Build(task.JudgePrompt, question, teacher, local), Temperature = 0, MaxTokens = 256, Reference = label.RequestId },
+                new FrontierRequest { Messages = JudgePrompt.Build(task.JudgePrompt, asked, teacher, local), Temperature = 0, MaxTokens = 256, Reference = label.RequestId },
                 FrontierPurpose.Teaching,
                 CancellationToken.None);
             verdict = JudgePrompt.Parse(judged.Text);
@@ -72,10 +73,10 @@ internal sealed class LabelRecorder(SignalHub hub)
             // The answer itself is paid for and kept; only whether the local one agrees stays unknown.
             hub.Metrics.FrontierFailed(e.Kind);
         }
-        await StoreAsync(label, task, verdict);
+        await StoreAsync(label, task, question, verdict);
     }
 
-    private async Task StoreAsync(TeacherLabel label, TaskDefinition task, double? agreement)
+    private async Task StoreAsync(TeacherLabel label, TaskDefinition task, string? question, double? agreement)
     {
         hub.Metrics.Labelled(task.Name, label.Reason, agreement is { } a ? task.Passes(a) : null);
         if (hub.Store is not { } store)
@@ -90,6 +91,10 @@ internal sealed class LabelRecorder(SignalHub hub)
         {
             // Counted by the store.
             return;
+        }
+        if (question is not null && agreement is { } judged)
+        {
+            hub.Words.Add(question, task.Passes(judged));
         }
         hub.LabelStored(task.Name);
     }

@@ -30,6 +30,8 @@ internal sealed class RequestRoute : IDisposable
     private readonly string? _upward;
     private readonly float[] _embedding;
     private readonly float _novelty;
+    private readonly string? _question;
+    private readonly float _wordRisk;
 
     private string _adapter;
     private GenerationResult? _local;
@@ -77,6 +79,8 @@ internal sealed class RequestRoute : IDisposable
         // Of the redacted text: what is kept then tells nothing of the values, and one template filled with other values is one prompt.
         _embedding = _session is null ? [] : PromptEmbedder.Embed(_session.ForStorage(origin.PromptText));
         _novelty = _embedding.Length > 0 ? hub.Novelty.Distance(_embedding) : 1;
+        _question = (_request as ChatRequest)?.Question is { } question ? _session?.ForStorage(question) : null;
+        _wordRisk = _question is null ? float.NaN : hub.Words.Risk(_question);
         _routing = new RouteRequest(
             _id,
             Task.Name,
@@ -141,7 +145,7 @@ internal sealed class RequestRoute : IDisposable
     /// <summary>Decides by the local answer, or by its beginning.</summary>
     public void Judge(in Confidence confidence, int promptTokens, bool truncated, bool early)
     {
-        RoutingFeatures features = RoutingFeatures.Of(confidence, promptTokens, _novelty, truncated, early);
+        RoutingFeatures features = RoutingFeatures.Of(confidence, promptTokens, _novelty, truncated, early, _wordRisk);
         Decision = _hub.Router.Judge(_routing with { Adapter = _adapter }, features);
         _hub.JudgedBy(features, _embedding);
     }
@@ -265,7 +269,7 @@ internal sealed class RequestRoute : IDisposable
             {
                 if (taught is not null)
                 {
-                    await _hub.Labels.RecordAsync(_id, Task, _request as ChatRequest, answer, taught, frontier, LabelReason.Escalated);
+                    await _hub.Labels.RecordAsync(_id, Task, _request as ChatRequest, _question, answer, taught, frontier, LabelReason.Escalated);
                 }
                 else
                 {

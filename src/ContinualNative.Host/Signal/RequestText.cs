@@ -47,6 +47,19 @@ internal static class RequestText
         return Encoding.UTF8.GetString(text.WrittenSpan);
     }
 
+    /// <summary>What a stored chat request asks last; null when there is none, or it can't be read any more.</summary>
+    public static string? QuestionOf(string stored)
+    {
+        try
+        {
+            return Read(stored).Question;
+        }
+        catch (ApiException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>A stored chat request. Throws <see cref="ApiException"/> when this version of the program can't read it any more.</summary>
     public static ChatRequest Read(string stored)
     {

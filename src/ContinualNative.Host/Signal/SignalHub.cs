@@ -28,6 +28,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
     private readonly ConcurrentDictionary<Task, byte> _background = new();
     private readonly RecentSessions _sessions;
     private readonly ILogger _logger;
+    private NewTeacher? _newTeacher;
     private volatile bool _stopping;
 
     public SignalHub(ServeOptions options, SignalParts parts, ServerMetrics metrics, ILoggerFactory loggers, TimeProvider time)
@@ -41,6 +42,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
         Tasks = parts.Tasks;
         Router = parts.Router;
         Novelty = parts.Novelty;
+        Words = parts.Words;
         CalibrationOptions = parts.Calibration;
         Teaching = parts.Teaching;
         CycleOptions = parts.Cycles;
@@ -71,6 +73,8 @@ internal sealed partial class SignalHub : IAsyncDisposable
     public Router Router { get; }
 
     public NoveltyIndex Novelty { get; }
+
+    public WordRiskIndex Words { get; }
 
     public CalibrationOptions CalibrationOptions { get; }
 
@@ -112,8 +116,8 @@ internal sealed partial class SignalHub : IAsyncDisposable
     /// <summary>Raised when a request has been judged by its local answer: its features, and its prompt's embedding (may be empty).</summary>
     public event Action<RoutingFeatures, ReadOnlyMemory<float>>? Judged;
 
-    /// <summary>Raised when an endpoint turns out to have a new version of its model: the endpoint, the version.</summary>
-    public event Action<string, string>? NewTeacher;
+    /// <summary>The newest version of its model that an endpoint has turned out to have since the last <see cref="TakeNewTeacher"/>, or null. Not an event: nobody has to listen already.</summary>
+    public NewTeacher? TakeNewTeacher() => Interlocked.Exchange(ref _newTeacher, null);
 
     /// <summary>A chat request or a plain completion begins. Dispose what this returns when it has been answered.</summary>
     public RequestRoute Begin(HttpContext http, ServedModel model, GenerationFields request, ModelAddress address, JsonElement body)
@@ -213,7 +217,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
 
     public void JudgedBy(in RoutingFeatures features, ReadOnlyMemory<float> embedding) => Judged?.Invoke(features, embedding);
 
-    public void TeacherChanged(string endpoint, string teacher) => NewTeacher?.Invoke(endpoint, teacher);
+    public void TeacherChanged(string endpoint, string teacher) => Interlocked.Exchange(ref _newTeacher, new NewTeacher(endpoint, teacher));
 
     public void OutcomeStored(OutcomeKind kind)
     {
@@ -315,3 +319,6 @@ internal sealed partial class SignalHub : IAsyncDisposable
     [LoggerMessage(1404, LogLevel.Debug, "No frontier answer ({Kind}), the local one was sent: {Reason}")]
     private static partial void LogFrontierFailed(ILogger logger, FrontierErrorKind kind, string reason);
 }
+
+/// <summary>An endpoint has a version of its model that it had not before.</summary>
+internal sealed record NewTeacher(string Endpoint, string Teacher);

@@ -41,6 +41,8 @@ internal sealed record SignalParts
 
     public NoveltyIndex Novelty { get; } = new();
 
+    public WordRiskIndex Words { get; } = new();
+
     /// <summary>The database of a data folder.</summary>
     public static string DatabaseOf(string data) => Path.Combine(data, DatabaseName);
 

@@ -44,24 +44,36 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private long _after;
     private long _seen;
 
+    // The store, where there is something to learn and somebody to ask.
+    private TrafficStore? Store => hub.KeepsTexts && hub.Frontier.IsConfigured ? hub.Store : null;
+
+    // Before the server answers anything: whose version the first answer shows is noted too.
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (Store is { } store)
+        {
+            hub.AuditWaits = () => _wake.Writer.TryWrite(true);
+            try
+            {
+                _teachers = new TeacherVersions(store.Teachers().Select(static t => (t.Endpoint, t.Teacher)));
+            }
+            catch (StoreException e)
+            {
+                // A teacher that is taken for an endpoint's first is not compared with the one before: nothing is asked again.
+                LogStoreFailed(_logger, e.Message);
+            }
+            hub.TeacherAnswered = NoteTeacher;
+            hub.AskTeacher = (id, cancel) => AskAsync(store, id, LabelReason.Gate, cancel);
+        }
+        return base.StartAsync(cancellationToken);
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (hub.Store is not { } store || !hub.KeepsTexts || !hub.Frontier.IsConfigured)
+        if (Store is not { } store)
         {
             return;
         }
-        hub.AuditWaits = () => _wake.Writer.TryWrite(true);
-        try
-        {
-            _teachers = new TeacherVersions(store.Teachers().Select(static t => (t.Endpoint, t.Teacher)));
-        }
-        catch (StoreException e)
-        {
-            // A teacher that is taken for an endpoint's first is not compared with the one before: nothing is asked again.
-            LogStoreFailed(_logger, e.Message);
-        }
-        hub.TeacherAnswered = NoteTeacher;
-        hub.AskTeacher = (id, cancel) => AskAsync(store, id, LabelReason.Gate, cancel);
         TeachingPlanner planner = new(hub.Teaching);
         TimeSpan pause = TimeSpan.Zero;
         while (!stoppingToken.IsCancellationRequested)
@@ -306,7 +318,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             }
             string whole = RequestText.OfAnswer(text, answer.ToolCalls);
             whole = redactHere ? session.Restore(whole) : session.ForStorage(whole);
-            await hub.Labels.RecordAsync(id, task, request, stored.LocalAnswer, whole, answer, reason);
+            await hub.Labels.RecordAsync(id, task, request, request.Question, stored.LocalAnswer, whole, answer, reason);
             if (_clusterOf.TryGetValue(id, out long cluster))
             {
                 _clusters.AddLabel(cluster);

@@ -3,9 +3,10 @@ using ContinualNative.Core.Routing;
 
 namespace ContinualNative.Storage.Codecs;
 
-/// <summary>What the table of samples keeps of one: id (12 bytes), flags (1), audit probability (8), features (29).</summary>
+/// <summary>What the table of samples keeps of one: id (12 bytes), flags (1), audit probability (8), features (as their request has them).</summary>
 internal static class SampleCodec
 {
+    /// <summary>The longest.</summary>
     public const int Bytes = RequestId.Bytes + 1 + 8 + FeaturesCodec.Bytes;
 
     private const byte Correct = 1;
@@ -20,12 +21,14 @@ internal static class SampleCodec
     /// <param name="audited">Whether it belongs to the audit sample.</param>
     /// <param name="auditProbability">The probability with which it was drawn.</param>
     /// <param name="features">As <see cref="FeaturesCodec"/> wrote them.</param>
-    public static void Write(Span<byte> to, ReadOnlySpan<byte> id, bool correct, bool audited, double auditProbability, ReadOnlySpan<byte> features)
+    /// <returns>The bytes written.</returns>
+    public static int Write(Span<byte> to, ReadOnlySpan<byte> id, bool correct, bool audited, double auditProbability, ReadOnlySpan<byte> features)
     {
         id.CopyTo(to);
         to[FlagsAt] = (byte)((correct ? Correct : 0) | (audited ? Audited : 0));
         BinaryPrimitives.WriteDoubleLittleEndian(to[ProbabilityAt..], auditProbability);
-        features[..FeaturesCodec.Bytes].CopyTo(to[FeaturesAt..]);
+        features.CopyTo(to[FeaturesAt..]);
+        return FeaturesAt + features.Length;
     }
 
     public static LabelledSample Read(ReadOnlySpan<byte> from, long sequence, string task, string adapter) => new(

@@ -28,6 +28,20 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
         ORDER BY r.seq DESC LIMIT ?1
         """;
 
+    // Newest first; the last two: whether it was answered rightly or learned from, and whether this adapter answered it wrongly.
+    public const string Judged = """
+        SELECT r.id, x.prompt,
+            EXISTS (SELECT 1 FROM labels l WHERE l.request = r.seq AND l.correct = 1)
+                OR EXISTS (SELECT 1 FROM lineage g JOIN adapters a ON a.adapter = g.adapter WHERE g.request = r.seq AND a.status IN (1, 2)),
+            r.adapter = ?1 AND EXISTS (SELECT 1 FROM labels l WHERE l.request = r.seq AND l.correct = 0)
+        FROM requests r INDEXED BY requests_signal JOIN texts x ON x.seq = r.seq
+        WHERE r.state = 0 AND (r.labelled = 1 OR r.reported = 1) AND r.kind = 0 AND r.labelled = 1 AND x.prompt IS NOT NULL
+        ORDER BY r.seq DESC LIMIT ?2
+        """;
+
+    // What other adapters answered wrongly is read for nothing: so many times as much as is wanted at most.
+    private const int MostPassedOver = 4;
+
     public const string GoldenOfTask = "SELECT id FROM requests WHERE task = ?1 AND golden = 1 ORDER BY seq";
 
     public IReadOnlyList<LabelledSample> Samples(Session session, string? task, string? adapter, int most)
@@ -99,6 +113,21 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
             embeddings.Add(texts.DecodeEmbedding(rows.Blob(1), rows.Blob(0)));
         }
         return embeddings;
+    }
+
+    public IReadOnlyList<(string Prompt, bool Right)> JudgedPrompts(Session session, string adapter, int most)
+    {
+        List<(string, bool)> judged = new(Math.Min(most, 4096));
+        using Statement.Rows rows = session.Prepared(Judged).Bind(1, NameCache.NameId(session, adapter) ?? -1).Bind(2, (long)most * MostPassedOver).Open();
+        while (judged.Count < most && rows.Next())
+        {
+            bool right = rows.Bool(2);
+            if ((right || rows.Bool(3)) && texts.DecodeText(rows.Blob(1), rows.Blob(0), TextColumn.Prompt) is { } prompt)
+            {
+                judged.Add((prompt, right));
+            }
+        }
+        return judged;
     }
 
     private static List<string> Ids(Statement statement)

@@ -33,9 +33,9 @@ internal static class SampleWriter
             return;
         }
         Span<byte> data = stackalloc byte[SampleCodec.Bytes];
-        SampleCodec.Write(data, request.Blob(0), verdict != 0, labelled && request.Bool(4), request.Real(5), request.Blob(3));
+        int bytes = SampleCodec.Write(data, request.Blob(0), verdict != 0, labelled && request.Bool(4), request.Real(5), request.Blob(3));
         session.Prepared("INSERT INTO samples VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET data = excluded.data")
-            .Bind(1, sequence).Bind(2, request.Int(1)).Bind(3, request.Int(2)).Bind(4, data)
+            .Bind(1, sequence).Bind(2, request.Int(1)).Bind(3, request.Int(2)).Bind(4, data[..bytes])
             .Run();
     }
 }

@@ -72,7 +72,7 @@ public sealed class CycleFixture : IAsyncLifetime
               "curation": { "near_duplicate": 1, "pairs": false, "replay_ratio": 0, "max_examples": 24 },
               "update":
               {
-                "label_count": 0, "on_drift": false, "on_new_teacher": false, "minimum_examples": 10, "from_base_every": 0, "anchor": 0.05, "epochs": 5, "learning_rate": 0.02, "rank": 8,
+                "label_count": 0, "on_drift": false, "on_new_teacher": false, "minimum_examples": 10, "from_base_every": 0, "anchor": 0.05, "epochs": 12, "learning_rate": 0.01, "rank": 8,
                 "gate_labels": 0, "shadow_least": 4, "shadow_hours": 0.05, "canary_share": 0.5, "canary_requests": 6, "canary_hours": 0.05, "watch_requests": 60,
                 "gate": { "minimum_fresh": 16, "most_fresh": 40, "latency_limit": 1000 }
               }

@@ -66,4 +66,38 @@ public sealed class TriggerTests(CycleFixture fixture)
             CycleFixture.Delete(data);
         }
     }
+
+    [Fact]
+    public async Task A_new_release_that_came_before_a_restart_begins_a_cycle_after_it_and_only_one()
+    {
+        string data = await fixture.TaughtAsync();
+        try
+        {
+            await using (ContinualServer server = await fixture.StartAsync(data))
+            {
+                Assert.True(fixture.Teacher.Choose("sim-2"));
+                Assert.Equal("frontier", (await server.PostAsync("/v1/chat/completions", CycleCalls.Chat(fixture.Questions(1)[0], "\"route\":\"frontier\""))).Route);
+                await server.AuditedAsync();
+                Assert.Empty(server.Signal.Store!.Cycles(10));
+            }
+            const string Update = """{"on_new_teacher":true,"minimum_examples":1000}""";
+            await using (ContinualServer server = await fixture.StartAsync(data, Update))
+            {
+                CycleRecord cycle = await server.UntilEndedAsync(1);
+                Assert.Equal(CycleTrigger.NewTeacher, cycle.Trigger);
+                Assert.Contains("sim-2", cycle.Cause, StringComparison.Ordinal);
+            }
+            await using (ContinualServer server = await fixture.StartAsync(data, Update))
+            {
+                // Twenty looks at the triggers later.
+                await Task.Delay(1000, Cancelled);
+                Assert.Single(server.Signal.Store!.Cycles(10));
+            }
+        }
+        finally
+        {
+            fixture.Teacher.Choose(null);
+            CycleFixture.Delete(data);
+        }
+    }
 }

@@ -132,6 +132,28 @@ public sealed class LabelStorageTests
     }
 
     [Fact]
+    public async Task Judged_prompts_are_those_that_known_embeddings_are_of_and_what_the_adapter_itself_answered_wrongly()
+    {
+        await using StoreFixture fixture = Open();
+        await fixture.FillAsync(6, static i => i switch
+        {
+            3 => Request(i) with { Adapter = "older" },
+            6 => Request(i) with { Prompt = null, LocalAnswer = null },
+            _ => Request(i),
+        });
+        await fixture.Store.RecordAsync(Label(1));
+        await fixture.Store.RecordAsync(Label(2, correct: false));
+        await fixture.Store.RecordAsync(Label(3, correct: false));
+        await fixture.Store.RecordAsync(Label(4, correct: false));
+        await fixture.Store.RecordAsync(Label(6, correct: false));
+        await fixture.Store.RecordAdapterAsync("tuned", "base", [Id(4)]);
+        Assert.Equal([(Request(4).Prompt!, false), (Request(2).Prompt!, false), (Request(1).Prompt!, true)], fixture.Store.JudgedPrompts("base", 9));
+        await fixture.Store.SetAdapterAsync("tuned", AdapterStatus.Champion);
+        Assert.Equal([(Request(4).Prompt!, true), (Request(1).Prompt!, true)], fixture.Store.JudgedPrompts("tuned", 9));
+        Assert.Equal([(Request(4).Prompt!, true), (Request(3).Prompt!, false)], fixture.Store.JudgedPrompts("older", 2));
+    }
+
+    [Fact]
     public async Task Known_embeddings_are_those_that_were_answered_right_and_those_that_a_champion_learned()
     {
         await using StoreFixture fixture = Open();

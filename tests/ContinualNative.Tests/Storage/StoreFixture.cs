@@ -75,7 +75,7 @@ internal sealed class StoreFixture : IAsyncDisposable
             Reason = RouteReason.Confident,
             PCorrect = 0.75,
             Threshold = 0.5,
-            Features = new RoutingFeatures(-0.5f, -2.25f, 0.125f, 1.5f, 7, 11, 0.0625f, false, true),
+            Features = new RoutingFeatures(-0.5f, -2.25f, 0.125f, 1.5f, 7, 11, 0.0625f, false, true, 0.375f),
             Calibration = 3,
             Audited = number % 2 == 0,
             AuditProbability = 0.02,

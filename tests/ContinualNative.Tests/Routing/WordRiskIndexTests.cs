@@ -1,0 +1,110 @@
+using ContinualNative.Core.Routing;
+
+namespace ContinualNative.Tests.Routing;
+
+public sealed class WordRiskIndexTests
+{
+    [Fact]
+    public void A_word_never_judged_is_as_likely_wrong_as_right_and_each_verdict_moves_it()
+    {
+        WordRiskIndex index = new();
+        Assert.Equal(0.5f, index.Risk("Yarrow"));
+        index.Add("yarrow", right: false);
+        Assert.Equal(0.75f, index.Risk("YARROW!"));
+        index.Add("Yarrow?", right: true);
+        Assert.Equal(0.5f, index.Risk("yarrow"));
+        for (int i = 0; i < 8; i++)
+        {
+            index.Add("the yarrow", right: true);
+        }
+        Assert.Equal(1.5f / 11, index.Risk("yarrow"), 6);
+    }
+
+    [Fact]
+    public void The_least_proven_word_of_a_prompt_counts()
+    {
+        WordRiskIndex index = new();
+        for (int i = 0; i < 50; i++)
+        {
+            index.Add("how much is the Rusko", right: true);
+        }
+        Assert.Equal(0.5f / 51, index.Risk("How much is the Rusko?"), 6);
+        Assert.Equal(0.5f, index.Risk("How much is the Krelow?"));
+        index.Add("How much is the Krelow?", right: false);
+        Assert.Equal(0.75f, index.Risk("is the krelow in stock, and how much is it"));
+        Assert.Equal(1.5f / 52, index.Risk("how much"), 6);
+    }
+
+    [Fact]
+    public void A_word_counts_once_a_prompt_and_a_prompt_can_be_left_out_of_what_proves_it()
+    {
+        WordRiskIndex index = new();
+        index.Add("very very very good", right: true);
+        Assert.Equal(0.25f, index.Risk("very"));
+        Assert.Equal(0.5f, index.Risk("very", leaveOutSelf: true));
+        Assert.Equal(0.5f, index.Risk("never seen", leaveOutSelf: true));
+    }
+
+    [Theory]
+    [InlineData("order 48213 of 2026-11-26, A12")]
+    [InlineData("order 7 of 1999-01-01, B99x")]
+    public void What_has_a_digit_in_it_is_no_word(string text)
+    {
+        WordRiskIndex index = new();
+        index.Add("order of", right: true);
+        Assert.Equal(0.25f, index.Risk(text));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(" \t12 34, !?")]
+    public void Without_words_it_is_not_known(string text) => Assert.True(float.IsNaN(new WordRiskIndex().Risk(text)));
+
+    [Fact]
+    public void Scripts_without_spaces_are_taken_character_by_character_and_nothing_is_too_odd()
+    {
+        WordRiskIndex index = new();
+        index.Add("返品できますか", right: true);
+        Assert.Equal(0.25f, index.Risk("できますか"));
+        Assert.Equal(0.5f, index.Risk("交換できますか"));
+        Assert.Equal(0.5f, index.Risk("🙂 \ud800 \udfff e\u0301tude"));
+    }
+
+    [Fact]
+    public void Of_a_long_text_both_ends_are_looked_at()
+    {
+        WordRiskIndex index = new();
+        string known = string.Join(' ', Enumerable.Repeat("known", 2000));
+        index.Add(known, right: true);
+        Assert.Equal(0.25f, index.Risk(known));
+        Assert.Equal(0.5f, index.Risk("novel " + known));
+        Assert.Equal(0.5f, index.Risk(known + " novel"));
+        Assert.Equal(0.25f, index.Risk(known + " novel " + known));
+        Assert.Equal(0.5f, index.Risk(new string('x', 100_000)));
+    }
+
+    [Fact]
+    public void Replacing_forgets_what_was_counted()
+    {
+        WordRiskIndex index = new();
+        index.Add("old", right: true);
+        index.Replace([("new", true), ("new", true), ("new thing", false)]);
+        Assert.Equal((0.5f, 1.5f / 4, 0.75f), (index.Risk("old"), index.Risk("new"), index.Risk("thing")));
+    }
+
+    [Fact]
+    public async Task Many_threads_may_count_and_ask_at_once()
+    {
+        WordRiskIndex index = new();
+        await Parallel.ForAsync(0, 8, (i, _) =>
+        {
+            for (int k = 0; k < 1000; k++)
+            {
+                index.Add("shared word", right: true);
+                Assert.InRange(index.Risk("shared"), 0, 0.5f);
+            }
+            return ValueTask.CompletedTask;
+        });
+        Assert.Equal(0.5f / 8001, index.Risk("shared word"), 7);
+    }
+}
