@@ -95,7 +95,7 @@ public sealed class TrainingPlan
     public int MaxSequences { get; }
 
     /// <summary>SHA-256 of the training examples as tokens.</summary>
-    internal string DataHash { get; }
+    public string DataHash { get; }
 
     /// <summary>SHA-256 of the validation examples.</summary>
     internal string ValidationHash { get; }

@@ -8,7 +8,7 @@ public sealed record CycleOptions
 {
     private static readonly string[] Keys =
     [
-        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rank", "anchor", "gate_labels", "shadow_requests", "shadow_least", "shadow_hours",
+        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rates_tried", "rank", "anchor", "gate_labels", "shadow_requests", "shadow_least", "shadow_hours",
         "canary_share", "canary_requests", "canary_hours", "watch_requests", "keep_adapters", "most_training_seconds", "gate",
     ];
 
@@ -35,6 +35,12 @@ public sealed record CycleOptions
 
     /// <summary>Learning rate after warm-up; null: by <see cref="HyperParameters.For"/>.</summary>
     public double? LearningRate { get; init; }
+
+    /// <summary>
+    /// Learning rates that a cycle tries, 1 to 5, while <see cref="MostTrainingSeconds"/> lasts: the adapter that is best on a tenth of the examples, held back from all of them, becomes the candidate. It
+    /// needs enough examples (<see cref="HyperParameters.Rates"/>); a rate that is set is the only one.
+    /// </summary>
+    public int RatesTried { get; init; } = 3;
 
     /// <summary>Rank of the adapter; null: by <see cref="HyperParameters.For"/>.</summary>
     public int? Rank { get; init; }
@@ -69,7 +75,7 @@ public sealed record CycleOptions
     /// <summary>Adapters whose files are kept, the champion and the one before it always among them; 2 or more.</summary>
     public int KeepAdapters { get; init; } = 10;
 
-    /// <summary>Seconds that training should take at most: fewer epochs are chosen for it where <see cref="Epochs"/> is null. Training that runs is not cut off. 0: no limit.</summary>
+    /// <summary>Seconds that training should take at most: fewer epochs are chosen for it where <see cref="Epochs"/> is null, and no other learning rate is tried that would take longer. Training that runs is not cut off. 0: no limit.</summary>
     public int MostTrainingSeconds { get; init; } = 3600;
 
     /// <summary>What a candidate must show.</summary>
@@ -94,6 +100,7 @@ public sealed record CycleOptions
                 "from_base_every" => options with { FromBaseEvery = OptionReader.Whole(field, place, 0, 1_000_000) },
                 "epochs" => options with { Epochs = OptionReader.Whole(field, place, 1, 1000) },
                 "learning_rate" => options with { LearningRate = OptionReader.Number(field, place, 0, 1) },
+                "rates_tried" => options with { RatesTried = OptionReader.Whole(field, place, 1, HyperParameters.MostRates) },
                 "rank" => options with { Rank = OptionReader.Whole(field, place, 1, 1024) },
                 "anchor" => options with { Anchor = OptionReader.Number(field, place, 0, 1000) },
                 "shadow_requests" => options with { ShadowRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
@@ -122,6 +129,7 @@ public sealed record CycleOptions
         Check(FromBaseEvery >= 0, "from_base_every", "it must be 0 or more");
         Check(Epochs is null or (>= 1 and <= 1000), "epochs", "it must be from 1 to 1000");
         Check(LearningRate is null or (>= 0 and <= 1), "learning_rate", "it must be from 0 to 1");
+        Check(RatesTried is >= 1 and <= HyperParameters.MostRates, "rates_tried", $"it must be from 1 to {HyperParameters.MostRates}");
         Check(Rank is null or (>= 1 and <= 1024), "rank", "it must be from 1 to 1024");
         Check(Anchor is null or (>= 0 and <= 1000), "anchor", "it must be from 0 to 1000");
         Check(ShadowRequests >= 0, "shadow_requests", "it must be 0 or more");

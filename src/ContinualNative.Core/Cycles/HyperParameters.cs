@@ -9,6 +9,12 @@ namespace ContinualNative.Core.Cycles;
 /// <param name="Anchor">Factor of the divergence from the model that training began with; it only matters where that is the champion.</param>
 public sealed record HyperParameters(int Rank, double Alpha, double LearningRate, int Epochs, int BatchTokens, double Anchor)
 {
+    /// <summary>Learning rates that can be tried.</summary>
+    public const int MostRates = 5;
+
+    // A tenth of fewer tells two trainings apart by chance.
+    private const int FewestSearched = 200;
+
     // Examples seen in a run, repetitions counted, that epochs aim at: more of the same few is learning by heart.
     private const int Passes = 3000;
 
@@ -49,6 +55,14 @@ public sealed record HyperParameters(int Rank, double Alpha, double LearningRate
         double rate = options.LearningRate ?? Math.Clamp(5e-4 * Math.Pow(2000.0 / width, 0.78), 1e-4, 3e-3);
         return new HyperParameters(rank, 2 * rank, rate, options.Epochs ?? EpochsFor(examples, tokensPerExample, parameters, options.MostTrainingSeconds),
             BatchFor(examples, tokensPerExample), options.Anchor ?? 0.2 / (1 << size));
+    }
+
+    /// <summary>The learning rates to try, the usual one first: its half and its double, then its quarter and fourfold. Only the first where a rate is set, or with fewer than 200 examples to learn from.</summary>
+    public IReadOnlyList<double> Rates(int examples, CycleOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        double[] all = [LearningRate, LearningRate / 2, LearningRate * 2, LearningRate / 4, LearningRate * 4];
+        return options.LearningRate is not null || examples < FewestSearched ? all[..1] : all[..options.RatesTried];
     }
 
     private static int EpochsFor(int examples, double tokensPerExample, long parameters, int mostSeconds)

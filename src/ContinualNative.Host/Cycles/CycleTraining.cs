@@ -42,6 +42,9 @@ internal sealed record TrainedAdapter
 
     public required double Anchor { get; init; }
 
+    /// <summary>The learning rates that were tried, where there were several.</summary>
+    public IReadOnlyList<RateTrial>? Tried { get; init; }
+
     /// <summary>The adapter that it began with; null: the bare model.</summary>
     public required string? Parent { get; init; }
 
@@ -81,19 +84,31 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
         }
         using TrainableModelHandle weights = TrainableModelHandle.Open(serve.Model);
         string? start = parent is null ? null : shelf.Verify(parent);
-        TrainingOptions options = OptionsOf(record, weights.Info, examples, start);
+        (TrainingOptions options, IReadOnlyList<double> rates) = OptionsOf(record, weights.Info, examples, start);
         List<TrainingExample> pairs = curation.Pairs ? encoder.EncodePairs(set, cancellationToken) : [];
         string path = shelf.PathOf(record.Candidate);
         string folder = FolderOf(serve.Data, record.Id);
         TrainingPlan plan = TrainingPlan.Create(options, examples);
         await CheckParityAsync(weights, plan, cancellationToken);
-        TrainingResult result = await TrainAsync(weights, plan, new CheckpointFolder(Path.Combine(folder, "train")), start, pairs.Count == 0 ? path : path + ".plain.gguf", progress, cancellationToken);
+        string plain = pairs.Count == 0 ? path : path + ".plain.gguf";
+        IReadOnlyList<RateTrial>? tried = null;
+        RateTrial result;
+        if (rates.Count == 1)
+        {
+            result = RateTrial.Of(options.LearningRate, await TrainAsync(weights, plan, new CheckpointFolder(Path.Combine(folder, "train")), start, plain, progress, cancellationToken));
+        }
+        else
+        {
+            (plan, result, tried) = await new RateSearch(folder).RunAsync(options, examples, rates, cycle.MostTrainingSeconds, plain,
+                (trial, checkpoints, output) => TrainAsync(weights, trial, checkpoints, start, output, progress, cancellationToken));
+            options = options with { LearningRate = result.LearningRate };
+        }
         if (pairs.Count > 0)
         {
             // Preferences after answers: a model that does not know an answer learns nothing from hearing that another one is worse.
             TrainingPlan preferences = TrainingPlan.Create(options with { Anchor = 0, Epochs = 1, LearningRate = options.LearningRate / 4, BatchTokens = Math.Max(options.BatchTokens, 2 * options.SequenceLength) }, pairs);
-            await TrainAsync(weights, preferences, new CheckpointFolder(Path.Combine(folder, "prefer")), path + ".plain.gguf", path, progress, cancellationToken);
-            File.Delete(path + ".plain.gguf");
+            await TrainAsync(weights, preferences, new CheckpointFolder(Path.Combine(folder, "prefer")), plain, path, progress, cancellationToken);
+            File.Delete(plain);
         }
         return new TrainedAdapter
         {
@@ -102,14 +117,15 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             LeftOut = encoder.LeftOut,
             Steps = result.Steps,
             Tokens = result.Tokens,
-            LossFirst = Finite(result.FirstLoss),
-            LossLast = Finite(result.LastLoss),
-            Seconds = result.Seconds,
+            LossFirst = result.LossFirst,
+            LossLast = result.LossLast,
+            Seconds = tried?.Sum(static t => t.Seconds) ?? result.Seconds,
             TokensPerSecond = result.TokensPerSecond,
             Rank = options.Rank,
             LearningRate = options.LearningRate,
             Epochs = options.Epochs,
             Anchor = options.Anchor,
+            Tried = tried,
             Parent = parent?.Id,
         };
     }
@@ -126,9 +142,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
         }
     }
 
-    private static double Finite(double value) => double.IsFinite(value) ? value : 0;
-
-    private TrainingOptions OptionsOf(CycleRecord record, TrainableModelInfo info, List<TrainingExample> examples, string? start)
+    private (TrainingOptions Options, IReadOnlyList<double> Rates) OptionsOf(CycleRecord record, TrainableModelInfo info, List<TrainingExample> examples, string? start)
     {
         int longest = Math.Min(Math.Min(examples.Max(static e => e.Tokens.Length), LongestExample), info.Context > 0 ? info.Context : LongestExample);
         HyperParameters values = HyperParameters.For(examples.Count, examples.Average(static e => (double)e.Tokens.Length), info.Width, info.Layers, info.Parameters, cycle);
@@ -140,7 +154,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             AdapterFile file = AdapterFile.Read(start);
             (rank, alpha) = (file.Rank, file.Alpha > 0 ? file.Alpha : file.Rank);
         }
-        return new TrainingOptions
+        TrainingOptions options = new()
         {
             SequenceLength = Math.Max(longest, 2),
             BatchTokens = Math.Max(values.BatchTokens, longest),
@@ -155,6 +169,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             LowPriority = true,
             CheckpointEvery = TimeSpan.FromMinutes(1),
         };
+        return (options, values.Rates(examples.Count, cycle));
     }
 
     private async Task CheckParityAsync(TrainableModelHandle weights, TrainingPlan plan, CancellationToken cancellationToken)

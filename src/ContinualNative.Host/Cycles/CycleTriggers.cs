@@ -34,6 +34,7 @@ internal sealed class CycleTriggers : IDisposable
         if (context.Options.OnDrift)
         {
             context.Hub.Judged += Judged;
+            context.Hub.AgreementFell += AgreementFell;
         }
     }
 
@@ -99,6 +100,7 @@ internal sealed class CycleTriggers : IDisposable
     public void Dispose()
     {
         _context.Hub.Judged -= Judged;
+        _context.Hub.AgreementFell -= AgreementFell;
     }
 
     // A version that no cycle has followed: the server that saw it come ended before one began.
@@ -134,6 +136,14 @@ internal sealed class CycleTriggers : IDisposable
                 _drift ??= string.Create(System.Globalization.CultureInfo.InvariantCulture, $"the prompts have changed: distance {_embeddings.Distance:0.000}, threshold {_embeddings.Threshold:0.000}");
                 _embeddings.Reset();
             }
+        }
+    }
+
+    private void AgreementFell(string task)
+    {
+        lock (_gate)
+        {
+            _drift ??= $"audits of task '{task}' find more wrong local answers than is in order";
         }
     }
 }

@@ -196,6 +196,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
                     call = Recalibration.Drift;
                     Boost(BoostedAudits);
                     LogDrift(_logger, sample.Task, _trigger.Since[sample.Task]);
+                    hub.AgreementHasFallen(sample.Task);
                     break;
                 case Recalibration.Due when call == Recalibration.None:
                     call = Recalibration.Due;

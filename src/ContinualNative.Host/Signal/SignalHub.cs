@@ -116,6 +116,9 @@ internal sealed partial class SignalHub : IAsyncDisposable
     /// <summary>Raised when a request has been judged by its local answer: its features, and its prompt's embedding (may be empty).</summary>
     public event Action<RoutingFeatures, ReadOnlyMemory<float>>? Judged;
 
+    /// <summary>Raised when the audits of a task show that more local answers go wrong than is in order.</summary>
+    public event Action<string>? AgreementFell;
+
     /// <summary>The newest version of its model that an endpoint has turned out to have since the last <see cref="TakeNewTeacher"/>, or null. Not an event: nobody has to listen already.</summary>
     public NewTeacher? TakeNewTeacher() => Interlocked.Exchange(ref _newTeacher, null);
 
@@ -216,6 +219,8 @@ internal sealed partial class SignalHub : IAsyncDisposable
     public void LabelStored(string task) => Labelled?.Invoke(task);
 
     public void JudgedBy(in RoutingFeatures features, ReadOnlyMemory<float> embedding) => Judged?.Invoke(features, embedding);
+
+    public void AgreementHasFallen(string task) => AgreementFell?.Invoke(task);
 
     public void TeacherChanged(string endpoint, string teacher) => Interlocked.Exchange(ref _newTeacher, new NewTeacher(endpoint, teacher));
 

@@ -169,9 +169,16 @@ public sealed class CycleFixture : IAsyncLifetime
     }
 }
 
-/// <summary>The tests of cycles share what they begin with, and run one after the other: each trains.</summary>
+/// <summary>Tests of cycles share what they begin with, and run one after the other: each trains.</summary>
 [CollectionDefinition(Name)]
 public sealed class CycleCollection : ICollectionFixture<CycleFixture>
 {
     public const string Name = "cycles";
+}
+
+/// <summary>Those that take longest, beside the others.</summary>
+[CollectionDefinition(Name)]
+public sealed class LongCycleCollection : ICollectionFixture<CycleFixture>
+{
+    public const string Name = "cycles that are cut off, and by the clock";
 }

@@ -8,7 +8,7 @@ using ContinualNative.Storage;
 namespace ContinualNative.HostTests.Cycles;
 
 /// <summary>Cycles whose server ends in the middle: killed in each state, and stopped in training.</summary>
-[Collection(CycleCollection.Name)]
+[Collection(LongCycleCollection.Name)]
 public sealed class ResumeTests(CycleFixture fixture)
 {
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;

@@ -11,7 +11,7 @@ namespace ContinualNative.HostTests.Cycles;
 /// A server that updates itself by the clock under load. 15 seconds; CONTINUAL_SCHEDULE_SECONDS names another time. Prints how long parts of streams took while it trained
 /// and while it did not.
 /// </summary>
-[Collection(CycleCollection.Name)]
+[Collection(LongCycleCollection.Name)]
 public sealed class ScheduleTests(CycleFixture fixture)
 {
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;

@@ -100,4 +100,27 @@ public sealed class TriggerTests(CycleFixture fixture)
             CycleFixture.Delete(data);
         }
     }
+
+    [Fact]
+    public async Task Audits_that_find_more_wrong_answers_than_is_in_order_begin_a_cycle()
+    {
+        string data = await fixture.TaughtAsync();
+        try
+        {
+            await using ContinualServer server = await fixture.StartAsync(data, """{"on_drift":true,"minimum_examples":1000}""");
+            // Once the loop that listens is there.
+            await CycleCalls.UntilAsync(() =>
+            {
+                server.Signal.AgreementHasFallen("stock");
+                return Task.FromResult(server.Signal.Store!.Cycle(1) is not null);
+            }, "a cycle begins");
+            CycleRecord cycle = await server.UntilEndedAsync(1);
+            Assert.Equal(CycleTrigger.Drift, cycle.Trigger);
+            Assert.Contains("'stock'", cycle.Cause, StringComparison.Ordinal);
+        }
+        finally
+        {
+            CycleFixture.Delete(data);
+        }
+    }
 }

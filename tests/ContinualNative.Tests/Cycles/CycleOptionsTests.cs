@@ -23,6 +23,20 @@ public sealed class CycleOptionsTests
     }
 
     [Theory]
+    [InlineData(200, "{}", new[] { 1.0, 0.5, 2 })]
+    [InlineData(199, "{}", new[] { 1.0 })]
+    [InlineData(5000, """{"rates_tried":5}""", new[] { 1, 0.5, 2, 0.25, 4 })]
+    [InlineData(5000, """{"rates_tried":1}""", new[] { 1.0 })]
+    [InlineData(5000, """{"learning_rate":1e-3}""", new[] { 1.0 })]
+    public void Rates_are_searched_around_the_usual_one_where_there_is_enough_to_decide_by(int examples, string policy, double[] factors)
+    {
+        CycleOptions options = Parse(policy);
+        HyperParameters values = HyperParameters.For(examples, 40, 512, 8, 10_000_000, options);
+        Assert.Equal(factors, values.Rates(examples, options).Select(r => r / values.LearningRate));
+    }
+
+    [Theory]
+    [InlineData("""{"rates_tried":6}""", "update.rates_tried")]
     [InlineData("""{"label_counts":1}""", "update.label_counts")]
     [InlineData("""{"canary_share":0.95}""", "update.canary_share")]
     [InlineData("""{"keep_adapters":1}""", "update.keep_adapters")]
