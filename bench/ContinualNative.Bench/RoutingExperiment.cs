@@ -29,7 +29,7 @@ internal sealed class RoutingExperiment
         _known = [.. rows.Where(static r => r.Set == RoutingRow.Exchangeable)];
         _unknown = [.. rows.Where(static r => r.Set == RoutingRow.Drift)];
         _streams = new RoutingStream(_known, _unknown);
-        _replay = new RoutingReplay(RoutingNovelty.Of(rows));
+        _replay = new RoutingReplay(RoutingNovelty.Of(rows), [.. rows.Where(static r => r.Set == RoutingRow.Learned).Select(static r => r.Text)]);
         _seeds = seeds;
         _cancel = cancellationToken;
     }
@@ -59,7 +59,7 @@ internal sealed class RoutingExperiment
             RoutingCell.Share(set.Item2.Average(static r => r.Correct ? 1.0 : 0)),
             RoutingCell.Number(set.Item2.Where(static r => r.Correct).Select(static r => (double)r.MeanLogProb).DefaultIfEmpty(double.NaN).Average(), 3),
             RoutingCell.Number(set.Item2.Where(static r => !r.Correct).Average(static r => r.MeanLogProb), 3),
-            RoutingCell.Number(set.Item2.Average(r => _replay.Features(r, true).Novelty), 3),
+            RoutingCell.Number(set.Item2.Average(r => _replay.Novelty(r)), 3),
         })]));
 
     // The order that the model in force after half of a stream gives the other half, which it has seen nothing of, beside other orders of the same half; and where
@@ -67,11 +67,11 @@ internal sealed class RoutingExperiment
     private void Curves(string name, string what, Func<int, RoutingRow[]> stream, double maxUp)
     {
         RoutingReplayOptions with = new();
-        RoutingRun[][] runs = All($"{name}: models", [with, with with { Novelty = false }], stream);
-        string[] methods = ["fitted", "fitted without novelty", "mean log-probability", "random", "oracle"];
+        RoutingRun[][] runs = All($"{name}: models", [with, with with { Novelty = false }, with with { Words = false }], stream);
+        string[] methods = ["fitted", "fitted without novelty", "fitted without words", "mean log-probability", "random", "oracle"];
         const int Steps = 50;
         double[][][] curves = [.. methods.Select(_ => new double[_seeds][])];
-        CalibrationQuality[][] quality = [.. Enumerable.Range(0, 3).Select(_ => new CalibrationQuality[_seeds])];
+        CalibrationQuality[][] quality = [.. Enumerable.Range(0, 4).Select(_ => new CalibrationQuality[_seeds])];
         List<double> pooled = [];
         List<bool> pooledCorrect = [];
         for (int seed = 0; seed < _seeds; seed++)
@@ -81,8 +81,9 @@ internal sealed class RoutingExperiment
             bool[] correct = [.. rest.Select(static r => r.Correct)];
             double[][] scores =
             [
-                Probabilities(runs[0][seed], rest, true),
-                Probabilities(runs[1][seed], rest, false),
+                Probabilities(runs[0][seed]),
+                Probabilities(runs[1][seed]),
+                Probabilities(runs[2][seed]),
                 [.. rest.Select(RoutingReplay.Raw)],
                 new double[rest.Length],
                 [.. rest.Select(static r => r.Correct ? 1.0 : 0)],
@@ -151,12 +152,13 @@ internal sealed class RoutingExperiment
             TickUp = maxUp / 5,
             Series =
             [
-                Line("random", "#999999", 3, dashed: true),
-                Line("fixed threshold on mean log-probability", "#d95f02", 2),
+                Line("random", "#999999", 4, dashed: true),
+                Line("fixed threshold on mean log-probability", "#d95f02", 3),
                 Line("fitted probability, without novelty", "#66a61e", 1),
+                Line("fitted probability, without words", "#a6761d", 2),
                 Line("fitted probability", "#1b6ca8", 0),
                 new RoutingSeries("the router, by target risk", "#1b6ca8", [.. points.OrderBy(static p => p.Share)], Dots: true, Dashed: true),
-                Line("oracle", "#444444", 4, dashed: true),
+                Line("oracle", "#444444", 5, dashed: true),
                 new RoutingSeries("always frontier", "#7570b3", [(1, 0)], Dots: true),
             ],
         });
@@ -214,6 +216,7 @@ internal sealed class RoutingExperiment
             ("router", "#1b6ca8", (s, seed) => _replay.Run(s, with, seed)),
             ("without detector", "#66a61e", (s, seed) => _replay.Run(s, with with { Detector = false }, seed)),
             ("without novelty", "#e6ab02", (s, seed) => _replay.Run(s, with with { Novelty = false }, seed)),
+            ("without words", "#a6761d", (s, seed) => _replay.Run(s, with with { Words = false }, seed)),
             ("an alarm in 200 audits", "#1b9e77", (s, seed) => _replay.Run(s, with with { MeanRunLength = 200 }, seed)),
             ("half-life of 100 audits", "#7570b3", (s, seed) => _replay.Run(s, with with { HalfLife = 100 }, seed)),
             ("audits of 20 %", "#e7298a", (s, seed) => _replay.Run(s, with with { AuditShare = 0.2 }, seed)),
@@ -295,8 +298,7 @@ internal sealed class RoutingExperiment
     private (double Mean, double Error) Steady(RoutingRun[] runs, Func<RoutingRun, bool[]> flags) =>
         RoutingMetrics.Mean(runs.Select(r => ShareOf(flags(r), Learning, flags(r).Length - Learning)));
 
-    private double[] Probabilities(RoutingRun run, RoutingRow[] rows, bool withNovelty) =>
-        [.. rows.Select(r => run.Middle!.Probability(_replay.Features(r, withNovelty)))];
+    private static double[] Probabilities(RoutingRun run) => [.. run.Later.Select(f => run.Middle!.Probability(f))];
 
     private static double ShareOf(bool[] flags, int from, int count) => (double)flags.AsSpan(from, count).Count(true) / count;
 

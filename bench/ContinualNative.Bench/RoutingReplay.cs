@@ -23,6 +23,9 @@ internal sealed record RoutingReplayOptions
     /// <summary>Whether the router knows how far a prompt is from what was learned.</summary>
     public bool Novelty { get; init; } = true;
 
+    /// <summary>Whether the router knows on which words the model was wrong.</summary>
+    public bool Words { get; init; } = true;
+
     /// <summary>Audits between two false alarms, on average, at least.</summary>
     public double MeanRunLength { get; init; } = 2000;
 
@@ -37,27 +40,36 @@ internal sealed record RoutingReplayOptions
 /// <param name="Judged">Whether there was a threshold.</param>
 /// <param name="Alarms">Requests at which the detector alarmed.</param>
 /// <param name="Middle">The model in force after half of the requests; null when there was none.</param>
-internal sealed record RoutingRun(bool[] Up, bool[] Wrong, bool[] Audited, bool[] Judged, IReadOnlyList<int> Alarms, CalibrationSide? Middle);
+/// <param name="Later">What the router would have known of each request of the other half at that time.</param>
+internal sealed record RoutingRun(bool[] Up, bool[] Wrong, bool[] Audited, bool[] Judged, IReadOnlyList<int> Alarms, CalibrationSide? Middle, RoutingFeatures[] Later);
 
 /// <summary>
 /// Lives a stream of recorded requests as a server would: each is judged by the router as it then is; the frontier's answer, which is the data set's label, is
 /// known of those that went up or are audited; and from these the calibration is renewed.
 /// </summary>
-internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty)
+/// <param name="novelty">Of every text that is asked.</param>
+/// <param name="learned">What the adapter was trained on.</param>
+internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty, IReadOnlyList<string> learned)
 {
     private const string Task = "intent";
     private const string Adapter = "first";
 
-    public RoutingFeatures Features(RoutingRow row, bool withNovelty) =>
-        RoutingFeatures.Of(row.Confidence, row.PromptTokens, withNovelty ? novelty[row.Text] : 1, row.Truncated, early: false);
+    /// <summary>The distance of a text to those that were learned.</summary>
+    public float Novelty(RoutingRow row) => novelty[row.Text];
 
     /// <summary>Replays with the router. Equal seeds give equal runs.</summary>
     public RoutingRun Run(IReadOnlyList<RoutingRow> stream, RoutingReplayOptions options, int seed)
     {
         int n = stream.Count;
-        RoutingRun run = new(new bool[n], new bool[n], new bool[n], new bool[n], [], null);
+        RoutingRun run = new(new bool[n], new bool[n], new bool[n], new bool[n], [], null, []);
         List<int> alarms = [];
         CalibrationSide? middle = null;
+        RoutingFeatures[] later = [];
+        WordRiskIndex words = new();
+        foreach (string text in learned)
+        {
+            words.Add(text, right: true);
+        }
         Router router = new(new RouterOptions { TargetRisk = options.TargetRisk, MaxEscalation = null, AuditShare = options.AuditShare, Seed = (ulong)seed });
         Calibrator calibrator = new(new CalibrationOptions { TargetRisk = options.TargetRisk, HalfLife = options.HalfLife, Seed = (ulong)seed });
         List<LabelledSample> samples = [];
@@ -68,7 +80,7 @@ internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty)
             RoutingRow row = stream[i];
             string id = $"{seed}-{i}";
             router.AuditShare = calibration?.Whole.Threshold is null ? options.AuditShareWithoutThreshold ?? options.AuditShare : options.AuditShare;
-            RouteDecision decision = router.Judge(new RouteRequest(id, Task, Adapter), Features(row, options.Novelty));
+            RouteDecision decision = router.Judge(new RouteRequest(id, Task, Adapter), Features(row));
             run.Up[i] = decision.Route == Route.Frontier;
             run.Wrong[i] = !run.Up[i] && !row.Correct;
             run.Audited[i] = decision.Audited;
@@ -77,6 +89,7 @@ internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty)
             {
                 LabelledSample sample = new(i, id, Task, Adapter, decision.Features!.Value, row.Correct, decision.Audited, decision.AuditProbability);
                 samples.Add(sample);
+                words.Add(row.Text, row.Correct);
                 Recalibration what = trigger.Add(sample, calibration);
                 if (what == Recalibration.Drift)
                 {
@@ -91,9 +104,13 @@ internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty)
             if (i == n / 2)
             {
                 middle = calibration?.Whole;
+                later = [.. stream.Skip(i + 1).Select(Features)];
             }
         }
-        return run with { Alarms = alarms, Middle = middle };
+        return run with { Alarms = alarms, Middle = middle, Later = later };
+
+        RoutingFeatures Features(RoutingRow row) => RoutingFeatures.Of(
+            row.Confidence, row.PromptTokens, options.Novelty ? novelty[row.Text] : 1, row.Truncated, early: false, options.Words ? words.Risk(row.Text) : float.NaN);
     }
 
     /// <summary>
@@ -103,7 +120,7 @@ internal sealed class RoutingReplay(IReadOnlyDictionary<string, float> novelty)
     public static RoutingRun Fixed(IReadOnlyList<RoutingRow> stream, double targetRisk, int learn)
     {
         int n = stream.Count;
-        RoutingRun run = new(new bool[n], new bool[n], new bool[n], new bool[n], [], null);
+        RoutingRun run = new(new bool[n], new bool[n], new bool[n], new bool[n], [], null, []);
         double threshold = RiskControl.Threshold([.. stream.Take(learn).Select(Raw)], [.. stream.Take(learn).Select(static r => r.Correct)], [], targetRisk) ?? 1;
         for (int i = 0; i < n; i++)
         {
