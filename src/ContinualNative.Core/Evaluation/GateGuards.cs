@@ -10,7 +10,7 @@ internal static class GateGuards
     private const int FewestTimed = 10;
 
     /// <summary>
-    /// One check a suite, by the rule of <see cref="Flips"/>, and where it is known against the best that a champion had.
+    /// One check a suite, by the rule of <see cref="Flips"/>, and against the best that an earlier champion had on it.
     /// Decision: no correction for the number of suites. They are what the operator wants kept; a good candidate rejected for noise costs one cycle.
     /// </summary>
     public static IEnumerable<GateCheck> CheckGolden(GateOptions options, GateInput input)
@@ -29,7 +29,7 @@ internal static class GateGuards
                     $"Golden suite '{suite}': {right} of {pairs.Count} right, the champion {right - flips.Wins + flips.Losses}; {flips.Losses} became wrong and {flips.Wins} right, "
                     + $"{GateGain.Signed(flips.Difference)} where {GateGain.Signed(flips.Least(options.GoldenTolerance))} are allowed.", Worst(pairs));
             }
-            else if (input.GoldenBest.TryGetValue(suite, out double best) && FallsBelow(best, right, pairs.Count, options.GoldenTolerance) is { } least)
+            else if (Best(input.EarlierGolden, pairs) is { } best && FallsBelow(best, right, pairs.Count, options.GoldenTolerance) is { } least)
             {
                 double found = (double)right / pairs.Count;
                 yield return new GateCheck("golden", GateDecision.Reject, suite, found, least, pairs.Count,
@@ -127,6 +127,10 @@ internal static class GateGuards
 
     private static IReadOnlyList<string> Wrong(IEnumerable<PairedAnswer> pairs) =>
         [.. pairs.Where(static p => !p.CandidateRight).OrderBy(static p => p.Candidate).Select(static p => p.RequestId).Take(MostExamples)];
+
+    // What an earlier champion was not asked counts as the candidate's own answer: it can speak neither for nor against it.
+    private static double? Best(IReadOnlyList<IReadOnlyDictionary<string, bool>> earlier, IReadOnlyList<PairedAnswer> pairs) => earlier.Count == 0 ? null
+        : earlier.Max(before => (double)pairs.Count(p => before.TryGetValue(p.RequestId, out bool right) ? right : p.CandidateRight) / pairs.Count);
 
     // The champion that had the best share did not answer beside this candidate, so that its flips aren't known: there were at least as many as the net fall, and more would excuse more.
     private static double? FallsBelow(double best, int right, int count, double tolerance)

@@ -12,9 +12,10 @@ public sealed record GateInput
     public IReadOnlyDictionary<string, IReadOnlyList<PairedAnswer>> Golden { get; init; } = ReadOnlyDictionary<string, IReadOnlyList<PairedAnswer>>.Empty;
 
     /// <summary>
-    /// Of suites, the best share right that any champion had on the suite as it is now, 0 to 1. Without it every promotion may lose the tolerance anew, and ten of them ten times as much.
+    /// Of earlier champions, which golden requests each had right when it passed (<see cref="GateVerdict.GoldenRight"/>). Without them every promotion may lose the tolerance anew, and ten of them ten times
+    /// as much.
     /// </summary>
-    public IReadOnlyDictionary<string, double> GoldenBest { get; init; } = ReadOnlyDictionary<string, double>.Empty;
+    public IReadOnlyList<IReadOnlyDictionary<string, bool>> EarlierGolden { get; init; } = [];
 
     /// <summary>Labelled requests of old slices, which the candidate was not trained on.</summary>
     public IReadOnlyList<PairedAnswer> Old { get; init; } = [];

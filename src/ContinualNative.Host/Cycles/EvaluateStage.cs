@@ -1,6 +1,8 @@
+using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Core.Evaluation;
+using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Cycles;
 
@@ -30,9 +32,13 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
     // Fresh requests between two looks at the evidence: each may cost a label.
     private const int Batch = 16;
 
-    private readonly CycleEvaluator _evaluator = new(context.Hub, context.Model);
+    // Champions that a candidate is held against.
+    private const int MostEarlier = 20;
 
-    /// <summary>Measures and judges. Throws <see cref="Storage.StoreException"/> and <see cref="Engine.EngineException"/>.</summary>
+    private readonly CycleEvaluator _evaluator = new(context.Hub, context.Model);
+    private IReadOnlyList<IReadOnlyDictionary<string, bool>>? _earlier;
+
+    /// <summary>Measures and judges. Throws <see cref="StoreException"/> and <see cref="Engine.EngineException"/>.</summary>
     public async Task<(GateVerdict Verdict, GateEvidence Evidence)> RunAsync(CuratedSet set, CancellationToken cancellationToken)
     {
         GateEvidence evidence = new() { Sample = NewSample() };
@@ -103,7 +109,20 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
     }
 
     /// <summary>What the gate says of the evidence so far.</summary>
-    public GateVerdict Judge(GateEvidence evidence) => Gate.Judge(context.Options.Gate, new GateInput { Fresh = evidence.Fresh, Golden = evidence.Golden, Old = evidence.Old });
+    public GateVerdict Judge(GateEvidence evidence) => Gate.Judge(context.Options.Gate, new GateInput
+    {
+        Fresh = evidence.Fresh,
+        Golden = evidence.Golden,
+        EarlierGolden = evidence.Golden.Count > 0 ? _earlier ??= EarlierGolden() : [],
+        Old = evidence.Old,
+    });
+
+    private List<IReadOnlyDictionary<string, bool>> EarlierGolden() =>
+    [
+        .. context.Store.Promotions(2 * MostEarlier).Where(static p => p.Reason == PromotionReason.Gate).Select(static p => p.Adapter).Distinct(StringComparer.Ordinal).Take(MostEarlier)
+            .Select(a => context.Store.Evaluations(a).LastOrDefault(static e => e.Kind == "gate")).OfType<StoredEvaluation>()
+            .Select(static e => GateVerdictJson.Read(e.Json).GoldenRight).OfType<IReadOnlyDictionary<string, bool>>(),
+    ];
 
     /// <summary>Asks the teacher when there is a budget for it; else the gate goes by the audits alone.</summary>
     private GateSample NewSample() => new(

@@ -105,14 +105,24 @@ public sealed class GateTests
     [Fact]
     public void Golden_suites_do_not_erode_from_champion_to_champion()
     {
-        PairedAnswer[] golden = Pairs("g", 100, 0, 2);
+        PairedAnswer[] golden = [.. Pairs("g", 90, 0, 2), .. Enumerable.Range(0, 10).Select(static i => Pair($"never {i}", "g", champion: false, candidate: false))];
         int right = golden.Count(static p => p.CandidateRight);
         GateInput input = new() { Fresh = Gain(), Golden = new Dictionary<string, IReadOnlyList<PairedAnswer>> { ["g"] = golden } };
         Assert.Equal(GateDecision.Pass, Gate.Judge(Options, input).Decision);
-        Assert.Equal(GateDecision.Pass, Gate.Judge(Options, input with { GoldenBest = new Dictionary<string, double> { ["g"] = (right + 4) / 100.0 } }).Decision);
-        GateVerdict eroded = Gate.Judge(Options, input with { GoldenBest = new Dictionary<string, double> { ["g"] = (right + 6) / 100.0 } });
+        Assert.Equal(GateDecision.Pass, Gate.Judge(Options, input with { EarlierGolden = [Before(50), Before(right + 4)] }).Decision);
+        GateVerdict eroded = Gate.Judge(Options, input with { EarlierGolden = [Before(right + 6), Before(50)] });
         Assert.Equal(GateDecision.Reject, eroded.Decision);
         Assert.Contains("once had", eroded.Summary, StringComparison.Ordinal);
+        // What it was not asked speaks neither for nor against; nor does what is no longer in the suite.
+        Dictionary<string, bool> half = golden.Take(50).ToDictionary(static p => p.RequestId, static _ => true);
+        half["gone"] = true;
+        Assert.Equal(GateDecision.Pass, Gate.Judge(Options, input with { EarlierGolden = [half] }).Decision);
+        // The verdict holds what the next one is held against.
+        Assert.Equal(golden.ToDictionary(static p => p.RequestId, static p => p.CandidateRight), eroded.GoldenRight);
+        Assert.Equal(eroded.GoldenRight, GateVerdictJson.Read(GateVerdictJson.Write(eroded)).GoldenRight);
+        Assert.Null(GateVerdictJson.Read(GateVerdictJson.Write(eroded).Replace("golden_right", "of_another_version", StringComparison.Ordinal)).GoldenRight);
+
+        Dictionary<string, bool> Before(int rights) => golden.Select((p, i) => (p.RequestId, Right: i < rights)).ToDictionary(static p => p.RequestId, static p => p.Right);
     }
 
     [Fact]
