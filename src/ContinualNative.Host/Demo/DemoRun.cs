@@ -240,8 +240,8 @@ internal sealed class DemoRun
         }
         if (week == _options.PoisonedWeek && !_options.Without.HasFlag(DemoAblation.NoOutcomes))
         {
-            // What the gate is for: a candidate that takes every report at its word, and more than a teacher's. The one after it is made by the policy, which knows whom not to believe.
-            CurationOptions believing = _server.Signal.Curation with { BelieveReports = true, MaxPerKey = 1, CorrectionWeight = 5 };
+            // What the gate is for: a candidate that takes every report at its word, and more than a teacher's, with nothing old beside it, as training on whatever came in last would. The one after it is made by the policy, which knows whom not to believe.
+            CurationOptions believing = _server.Signal.Curation with { BelieveReports = true, MaxPerKey = 1, CorrectionWeight = 5, ReplayRatio = 0 };
             CycleRecord poisoned = await _server.Cycles.BeginAsync(CycleTrigger.Manual, $"week {week + 1}, every report believed", believing, cancellationToken);
             poisoned = await WaitAsync(poisoned.Id, static c => c.State >= CycleState.Shadow, cancellationToken);
             if (poisoned.IsActive)
