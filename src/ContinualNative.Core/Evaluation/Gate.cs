@@ -41,7 +41,7 @@ public static class Gate
             CandidateRight = candidate,
             Fresh = input.Fresh.Count,
             Evidence = test.Evidence,
-            GoldenRight = input.Golden.Values.SelectMany(static s => s).DistinctBy(static p => p.RequestId).ToDictionary(static p => p.RequestId, static p => p.CandidateRight, StringComparer.Ordinal),
+            GoldenRight = input.Golden.Values.SelectMany(static s => s).DistinctBy(static p => p.Key).ToDictionary(static p => p.Key, static p => p.CandidateRight, StringComparer.Ordinal),
             Summary = Summarize(decision, ordered, checks[0]),
         };
     }

@@ -130,7 +130,7 @@ internal static class GateGuards
 
     // What an earlier champion was not asked counts as the candidate's own answer: it can speak neither for nor against it.
     private static double? Best(IReadOnlyList<IReadOnlyDictionary<string, bool>> earlier, IReadOnlyList<PairedAnswer> pairs) => earlier.Count == 0 ? null
-        : earlier.Max(before => (double)pairs.Count(p => before.TryGetValue(p.RequestId, out bool right) ? right : p.CandidateRight) / pairs.Count);
+        : earlier.Max(before => (double)pairs.Count(p => before.TryGetValue(p.Key, out bool right) ? right : p.CandidateRight) / pairs.Count);
 
     // The champion that had the best share did not answer beside this candidate, so that its flips aren't known: there were at least as many as the net fall, and more would excuse more.
     private static double? FallsBelow(double best, int right, int count, double tolerance)

@@ -43,7 +43,7 @@ public sealed record GateVerdict
     /// <summary>Evidence for a gain: the e-value of the paired test, 1 without any. From 1/α on it is shown at level α, whenever one looks (Ville's inequality).</summary>
     public required double Evidence { get; init; }
 
-    /// <summary>Golden requests that the candidate was asked, and whether it had them right; what later candidates are held against. null in what was stored before it was kept.</summary>
+    /// <summary>Golden requests that the candidate was asked (<see cref="PairedAnswer.Key"/>), and whether it had them right; what later candidates are held against. null in what was stored before it was kept.</summary>
     public IReadOnlyDictionary<string, bool>? GoldenRight { get; init; }
 
     /// <summary>For people: why it is so.</summary>

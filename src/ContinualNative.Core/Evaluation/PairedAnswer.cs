@@ -11,6 +11,7 @@ namespace ContinualNative.Core.Evaluation;
 /// <param name="CandidateValid">The same of the candidate's.</param>
 /// <param name="ChampionSeconds">Time to the whole answer.</param>
 /// <param name="CandidateSeconds">The same of the candidate's.</param>
+/// <param name="TruthId">Tells truths of one request apart; empty: there is only one.</param>
 public sealed record PairedAnswer(
     string RequestId,
     string Slice,
@@ -21,4 +22,9 @@ public sealed record PairedAnswer(
     bool ChampionValid = true,
     bool CandidateValid = true,
     double ChampionSeconds = 0,
-    double CandidateSeconds = 0);
+    double CandidateSeconds = 0,
+    string TruthId = "")
+{
+    /// <summary>Request and truth: what <see cref="GateVerdict.GoldenRight"/> goes by. Who was right by another truth was asked something else.</summary>
+    public string Key => TruthId.Length == 0 ? RequestId : $"{RequestId}:{TruthId}";
+}

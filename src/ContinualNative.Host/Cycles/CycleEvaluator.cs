@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using ContinualNative.Core.Evaluation;
 using ContinualNative.Core.Routing;
 using ContinualNative.Core.Teaching;
@@ -46,8 +48,10 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
     {
         (double oldAgreement, bool oldRight) = Score(task, both.Champion.Answer, truth);
         (double youngAgreement, bool youngRight) = Score(task, both.Candidate.Answer, truth);
-        return Pair(requestId, slice, both, oldAgreement, youngAgreement, oldRight, youngRight);
+        return Pair(requestId, slice, both, oldAgreement, youngAgreement, oldRight, youngRight) with { TruthId = TruthIdOf(truth) };
     }
+
+    private static string TruthIdOf(string truth) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(truth)).AsSpan(0, 6));
 
     /// <summary>Both answers where they say the same: whatever the truth is, neither is the better one. They count as right.</summary>
     public static PairedAnswer Tie(string requestId, string slice, BothAnswers both) => Pair(requestId, slice, both, 1, 1, true, true);

@@ -17,6 +17,9 @@ internal sealed class GateEvidence
     /// <summary>Pairs of golden requests, by task.</summary>
     public IReadOnlyDictionary<string, IReadOnlyList<PairedAnswer>> Golden { get; set; } = new Dictionary<string, IReadOnlyList<PairedAnswer>>();
 
+    /// <summary>What earlier champions had right of them.</summary>
+    public IReadOnlyList<IReadOnlyDictionary<string, bool>> EarlierGolden { get; init; } = [];
+
     /// <summary>Pairs of held-out old requests.</summary>
     public IReadOnlyList<PairedAnswer> Old { get; set; } = [];
 
@@ -32,36 +35,48 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
     // Fresh requests between two looks at the evidence: each may cost a label.
     private const int Batch = 16;
 
+    // No truth has this id.
+    private const string NotAskedAgain = "?";
+
     // Champions that a candidate is held against.
     private const int MostEarlier = 20;
 
     private readonly CycleEvaluator _evaluator = new(context.Hub, context.Model);
-    private IReadOnlyList<IReadOnlyDictionary<string, bool>>? _earlier;
 
     /// <summary>Measures and judges. Throws <see cref="StoreException"/> and <see cref="Engine.EngineException"/>.</summary>
     public async Task<(GateVerdict Verdict, GateEvidence Evidence)> RunAsync(CuratedSet set, CancellationToken cancellationToken)
     {
-        GateEvidence evidence = new() { Sample = NewSample() };
+        GateEvidence evidence = new() { Sample = NewSample(), EarlierGolden = EarlierGolden() };
         long since = CurateStage.GateSince(context.Store, cycle.Id, cycle.Sequence, context.Curation, context.Options.Gate.MinimumFresh);
         await AddFreshAsync(evidence, since, cycle.Sequence, context.Options.Gate.MostFresh, cancellationToken);
         // Also where the fresh requests have refused it already: what it broke is worth knowing.
         Dictionary<string, string> tasks = set.Golden.ToDictionary(static g => g.RequestId, static g => g.Task, StringComparer.Ordinal);
-        evidence.Golden = (await CompareAsync(evidence, set.Golden, "golden requests", cancellationToken)).GroupBy(p => tasks[p.RequestId])
+        evidence.Golden = (await CompareAsync(evidence, set.Golden, "golden requests", evidence.EarlierGolden, cancellationToken)).GroupBy(p => tasks[p.RequestId])
             .ToDictionary(static g => g.Key, static g => (IReadOnlyList<PairedAnswer>)[.. g], StringComparer.Ordinal);
         // Those whose truth is known because the champion's answer was judged say nothing of which of the two is better.
-        evidence.Old = await CompareAsync(evidence, [.. set.OldHoldout.Where(static o => o.Basis != EvaluationBasis.Judged)], "old requests", cancellationToken);
+        evidence.Old = await CompareAsync(evidence, [.. set.OldHoldout.Where(static o => o.Basis != EvaluationBasis.Judged)], "old requests", [], cancellationToken);
         return (Judge(evidence), evidence);
     }
 
     // What was right once may be wrong by now: where the two models differ on an old request, the teacher is asked again, and both are held against what it says today. A candidate
-    // that learned a new policy would be refused for it otherwise. Asked are the candidate's gains as well as its losses: to look again at one kind only would favour it.
-    private async Task<IReadOnlyList<PairedAnswer>> CompareAsync(GateEvidence evidence, IReadOnlyList<EvaluationRequest> requests, string what, CancellationToken cancellationToken)
+    // that learned a new policy would be refused for it otherwise. Asked are the candidate's gains as well as its losses: to look again at one kind only would favour it. The same where it is wrong
+    // and an earlier champion was right; what the teacher has not said again there is not held against it.
+    private async Task<IReadOnlyList<PairedAnswer>> CompareAsync(
+        GateEvidence evidence, IReadOnlyList<EvaluationRequest> requests, string what, IReadOnlyList<IReadOnlyDictionary<string, bool>> earlier, CancellationToken cancellationToken)
     {
         IReadOnlyList<BothAnswers?> answers = await AskBothAsync([.. requests.Select(static r => (r.RequestId, r.Prompt))], what, cancellationToken);
         (EvaluationRequest Request, BothAnswers Both, PairedAnswer Pair)[] compared =
             [.. requests.Zip(answers).Where(static a => a.Second is not null).Select(a => (a.First, a.Second!, _evaluator.Pair(a.First.RequestId, a.First.Slice, a.First.Task, a.Second!, a.First.Truth)))];
-        IReadOnlyDictionary<string, string> today = await evidence.Sample.AskAgainAsync(compared.Where(static c => c.Pair.ChampionRight != c.Pair.CandidateRight).Select(static c => c.Request.RequestId), cancellationToken);
-        return [.. compared.Select(c => today.TryGetValue(c.Request.RequestId, out string? truth) ? _evaluator.Pair(c.Request.RequestId, c.Request.Slice, c.Request.Task, c.Both, truth) : c.Pair)];
+        HashSet<string> lost = [.. compared.Where(c => IsLost(c.Pair)).Select(static c => c.Pair.RequestId)];
+        IReadOnlyDictionary<string, string> today = await evidence.Sample.AskAgainAsync(
+            compared.Where(static c => c.Pair.ChampionRight != c.Pair.CandidateRight).Select(static c => c.Request.RequestId).Concat(lost).Distinct(), cancellationToken);
+        return
+        [
+            .. compared.Select(c => today.TryGetValue(c.Request.RequestId, out string? truth) ? _evaluator.Pair(c.Request.RequestId, c.Request.Slice, c.Request.Task, c.Both, truth)
+                : lost.Contains(c.Pair.RequestId) ? c.Pair with { TruthId = NotAskedAgain } : c.Pair),
+        ];
+
+        bool IsLost(PairedAnswer pair) => !pair.CandidateRight && earlier.Any(e => e.TryGetValue(pair.Key, out bool right) && right);
     }
 
     /// <summary>Adds fresh requests of a window to the evidence, until it decides or they run out.</summary>
@@ -113,7 +128,7 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
     {
         Fresh = evidence.Fresh,
         Golden = evidence.Golden,
-        EarlierGolden = evidence.Golden.Count > 0 ? _earlier ??= EarlierGolden() : [],
+        EarlierGolden = evidence.EarlierGolden,
         Old = evidence.Old,
     });
 

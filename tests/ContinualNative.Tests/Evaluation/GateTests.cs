@@ -117,6 +117,9 @@ public sealed class GateTests
         Dictionary<string, bool> half = golden.Take(50).ToDictionary(static p => p.RequestId, static _ => true);
         half["gone"] = true;
         Assert.Equal(GateDecision.Pass, Gate.Judge(Options, input with { EarlierGolden = [half] }).Decision);
+        // Nor does who was right by another truth.
+        PairedAnswer[] changed = [.. golden.Select(static p => p with { TruthId = "2" })];
+        Assert.Equal(GateDecision.Pass, Gate.Judge(Options, input with { Golden = new Dictionary<string, IReadOnlyList<PairedAnswer>> { ["g"] = changed }, EarlierGolden = [Before(right + 6)] }).Decision);
         // The verdict holds what the next one is held against.
         Assert.Equal(golden.ToDictionary(static p => p.RequestId, static p => p.CandidateRight), eroded.GoldenRight);
         Assert.Equal(eroded.GoldenRight, GateVerdictJson.Read(GateVerdictJson.Write(eroded)).GoldenRight);
