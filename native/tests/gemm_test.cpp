@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <string>
@@ -304,6 +305,16 @@ void check_type(tensor_type type) {
     check(1, dense ? 70 : block * 2, {{type, false, 131}});
 }
 
+void check_sizes(std::initializer_list<int64_t> rows) {
+    for (const int64_t m : rows) {
+        for (const int64_t n : {1, 5, 8, 15, 16, 17, 31, 32, 33, 65}) {
+            for (const int64_t k : {1, 2, 7, 16, 33, 47}) {
+                check(m, n, {{tensor_type::f32, (m + n + k) % 2 == 0, k, n % 2 == 0, k % 3 == 0}});
+            }
+        }
+    }
+}
+
 } // namespace
 
 TEST(gemm_takes_f32) {
@@ -366,14 +377,13 @@ TEST(gemm_takes_iq4_xs) {
     check_type(tensor_type::iq4_xs);
 }
 
-TEST(gemm_takes_every_size) {
-    for (const int64_t m : {1, 2, 3, 6, 7, 13, 14, 15, 17, 29}) {
-        for (const int64_t n : {1, 5, 8, 15, 16, 17, 31, 32, 33, 65}) {
-            for (const int64_t k : {1, 2, 7, 16, 33, 47}) {
-                check(m, n, {{tensor_type::f32, (m + n + k) % 2 == 0, k, n % 2 == 0, k % 3 == 0}});
-            }
-        }
-    }
+// Two tests, so that they run side by side where tests are slow.
+TEST(gemm_takes_every_size_of_few_rows) {
+    check_sizes({1, 2, 3, 6, 7});
+}
+
+TEST(gemm_takes_every_size_of_many_rows) {
+    check_sizes({13, 14, 15, 17, 29});
 }
 
 // Enough of both for every way to cut: whole columns, the last columns by rows, all by rows.
