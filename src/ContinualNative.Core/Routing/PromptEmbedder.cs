@@ -170,8 +170,8 @@ public static class PromptEmbedder
     private static Rune Lower(Rune rune) =>
         rune.IsAscii ? (uint)(rune.Value - 'A') <= 'Z' - 'A' ? new Rune(rune.Value | 0x20) : rune : Rune.ToLowerInvariant(rune);
 
-    // The finalizer of MurmurHash3 (Appleby), salted.
-    private static ulong Mix(ulong value, ulong salt)
+    /// <summary>The finalizer of MurmurHash3 (Appleby), salted.</summary>
+    internal static ulong Mix(ulong value, ulong salt)
     {
         value = (value ^ salt) * 0xff51afd7ed558ccd;
         value = (value ^ (value >> 33)) * 0xc4ceb9fe1a85ec53;

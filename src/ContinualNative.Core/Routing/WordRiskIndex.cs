@@ -17,7 +17,7 @@ public sealed class WordRiskIndex
     public const int MostCharacters = 4096;
 
     private const int Bits = 18;
-    private const ulong Seed = 0x9e3779b97f4a7c15;
+    private const ulong Salt = 0x2545f4914f6cdd1d;
 
     private volatile Counts _counts = new();
 
@@ -110,12 +110,12 @@ public sealed class WordRiskIndex
             if (c is >= '\u3040' and <= '\u30ff' or >= '\u3400' and <= '\u9fff')
             {
                 End(words, ref count);
-                hash = Mix(Seed + c);
+                hash = PromptEmbedder.Mix(c, Salt);
                 End(words, ref count);
             }
             else if (char.IsLetter(c) || char.GetUnicodeCategory(c) is System.Globalization.UnicodeCategory.NonSpacingMark or System.Globalization.UnicodeCategory.SpacingCombiningMark || char.IsSurrogate(c))
             {
-                hash = Mix((hash == 0 ? Seed : hash) + char.ToLowerInvariant(c));
+                hash = PromptEmbedder.Mix(hash + char.ToLowerInvariant(c), Salt);
             }
             else if (char.IsDigit(c))
             {
@@ -136,14 +136,6 @@ public sealed class WordRiskIndex
             }
             (hash, number) = (0, false);
         }
-    }
-
-    // The finalizer of MurmurHash3 (Appleby).
-    private static ulong Mix(ulong value)
-    {
-        value = (value ^ (value >> 33)) * 0xff51afd7ed558ccd;
-        value = (value ^ (value >> 33)) * 0xc4ceb9fe1a85ec53;
-        return value ^ (value >> 33);
     }
 
     private sealed class Counts

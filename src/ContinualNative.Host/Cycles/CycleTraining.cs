@@ -91,16 +91,17 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
         TrainingPlan plan = TrainingPlan.Create(options, examples);
         await CheckParityAsync(weights, plan, cancellationToken);
         string plain = pairs.Count == 0 ? path : path + ".plain.gguf";
+        CheckpointFolder checkpoints = new(Path.Combine(folder, "train"));
         IReadOnlyList<RateTrial>? tried = null;
         RateTrial result;
         if (rates.Count == 1)
         {
-            result = RateTrial.Of(options.LearningRate, await TrainAsync(weights, plan, new CheckpointFolder(Path.Combine(folder, "train")), start, plain, progress, cancellationToken));
+            result = RateTrial.Of(options.LearningRate, await TrainAsync(weights, plan, checkpoints, start, plain, progress, cancellationToken));
         }
         else
         {
             (plan, result, tried) = await new RateSearch(folder).RunAsync(options, examples, rates, cycle.MostTrainingSeconds, plain,
-                (trial, checkpoints, output) => TrainAsync(weights, trial, checkpoints, start, output, progress, cancellationToken));
+                (trial, output) => TrainAsync(weights, trial, checkpoints, start, output, progress, cancellationToken));
             options = options with { LearningRate = result.LearningRate };
         }
         if (pairs.Count > 0)

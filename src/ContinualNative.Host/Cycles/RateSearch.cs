@@ -39,10 +39,10 @@ internal sealed class RateSearch(string folder)
     /// <param name="rates">In the order in which they are tried, one or more.</param>
     /// <param name="mostSeconds">For all trials together: none begins that would probably end later. 0: no limit.</param>
     /// <param name="output">Path of the adapter.</param>
-    /// <param name="train">Trains by a plan into an adapter, with checkpoints in a folder; goes on where it was cut off.</param>
+    /// <param name="train">Trains by a plan into an adapter; goes on where it was cut off.</param>
     /// <returns>The best trial, its plan, and all trials.</returns>
     public async Task<(TrainingPlan Plan, RateTrial Best, IReadOnlyList<RateTrial> Trials)> RunAsync(
-        TrainingOptions options, IReadOnlyList<TrainingExample> examples, IReadOnlyList<double> rates, int mostSeconds, string output, Func<TrainingPlan, CheckpointFolder, string, Task<TrainingResult>> train)
+        TrainingOptions options, IReadOnlyList<TrainingExample> examples, IReadOnlyList<double> rates, int mostSeconds, string output, Func<TrainingPlan, string, Task<TrainingResult>> train)
     {
         TrainingPlan Plan(double rate) => TrainingPlan.Create(options with { LearningRate = rate, ValidationShare = ValidationShare }, examples);
 
@@ -54,7 +54,7 @@ internal sealed class RateSearch(string folder)
             {
                 break;
             }
-            trials.Add(RateTrial.Of(rates[i], await train(Plan(rates[i]), new CheckpointFolder(Path.Combine(folder, "train")), AdapterOf(i))));
+            trials.Add(RateTrial.Of(rates[i], await train(Plan(rates[i]), AdapterOf(i))));
             Keep(key, trials);
         }
         int chosen = Enumerable.Range(0, trials.Count).MinBy(i => trials[i].Loss ?? double.MaxValue);

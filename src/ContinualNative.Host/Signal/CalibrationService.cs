@@ -151,7 +151,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 
     // Only where the adapter changes: between two swaps each label is counted as it comes.
     private void CountWords(TrafficStore store, string adapter) =>
-        hub.Words.Replace(store.JudgedPrompts(adapter, MostJudged).Select(static j => (RequestText.QuestionOf(j.Prompt), j.Right)).Where(static j => j.Item1 is not null).Select(static j => (j.Item1!, j.Right)));
+        hub.Words.Replace(store.JudgedPrompts(adapter, MostJudged).SelectMany(static j => RequestText.QuestionOf(j.Prompt) is { } question ? [(question, j.Right)] : Array.Empty<(string, bool)>()));
 
     private async Task WaitAsync(CancellationToken cancellationToken)
     {

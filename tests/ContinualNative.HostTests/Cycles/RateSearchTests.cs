@@ -82,7 +82,7 @@ public sealed class RateSearchTests : IDisposable
             Rates,
             most,
             Adapter,
-            async (plan, _, output) =>
+            async (plan, output) =>
             {
                 (double loss, double seconds) = outcome(plan.Options.LearningRate);
                 _trained.Add(plan.Options.LearningRate);
