@@ -138,6 +138,9 @@ public sealed partial class TrafficStore : IAsyncDisposable
     /// <summary>Teacher versions per endpoint in order of their first label.</summary>
     public IReadOnlyList<(string Endpoint, string Teacher, DateTimeOffset FirstSeen)> Teachers() => _readers.Read(ReportReader.Teachers);
 
+    /// <summary>Ids of the requests that a teacher version of an endpoint has labelled.</summary>
+    public HashSet<string> LabelledBy(string endpoint, string teacher) => _readers.Read(session => SignalReader.LabelledBy(session, endpoint, teacher));
+
     /// <summary>What was spent on a kind on a day (UTC).</summary>
     public Money Spent(LedgerKind kind, DateOnly day) => _readers.Read(session => ReportReader.Spent(session, kind, day));
 

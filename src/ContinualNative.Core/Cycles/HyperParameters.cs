@@ -39,15 +39,13 @@ public sealed record HyperParameters(int Rank, double Alpha, double LearningRate
     /// <param name="examples">Examples in the data set, 1 or more.</param>
     /// <param name="tokensPerExample">Their mean length, prompts included; above 0.</param>
     /// <param name="width">The model's embedding length.</param>
-    /// <param name="layers">Its blocks. Not used yet: none of the sources found the depth to matter.</param>
     /// <param name="parameters">Its weights.</param>
     /// <param name="options">What is set, and the time for training.</param>
-    public static HyperParameters For(int examples, double tokensPerExample, int width, int layers, long parameters, CycleOptions options)
+    public static HyperParameters For(int examples, double tokensPerExample, int width, long parameters, CycleOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(examples, 1);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(tokensPerExample, 0);
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(parameters, 1);
         ArgumentNullException.ThrowIfNull(options);
         int size = examples < 200 ? 0 : examples < 2000 ? 1 : 2;

@@ -146,7 +146,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
     private (TrainingOptions Options, IReadOnlyList<double> Rates) OptionsOf(CycleRecord record, TrainableModelInfo info, List<TrainingExample> examples, string? start)
     {
         int longest = Math.Min(Math.Min(examples.Max(static e => e.Tokens.Length), LongestExample), info.Context > 0 ? info.Context : LongestExample);
-        HyperParameters values = HyperParameters.For(examples.Count, examples.Average(static e => (double)e.Tokens.Length), info.Width, info.Layers, info.Parameters, cycle);
+        HyperParameters values = HyperParameters.For(examples.Count, examples.Average(static e => (double)e.Tokens.Length), info.Width, info.Parameters, cycle);
         int rank = values.Rank;
         double alpha = values.Alpha;
         if (start is not null)

@@ -132,9 +132,11 @@ internal sealed class EvaluateStage(CycleContext context, CycleRecord cycle)
         Old = evidence.Old,
     });
 
+    // What was taken back sets no mark.
     private List<IReadOnlyDictionary<string, bool>> EarlierGolden() =>
     [
-        .. context.Store.Promotions(2 * MostEarlier).Where(static p => p.Reason == PromotionReason.Gate).Select(static p => p.Adapter).Distinct(StringComparer.Ordinal).Take(MostEarlier)
+        .. context.Store.Promotions(2 * MostEarlier).Where(static p => p.Reason == PromotionReason.Gate).Select(static p => p.Adapter).Distinct(StringComparer.Ordinal)
+            .Where(a => context.Store.Adapter(a)?.Status != AdapterStatus.RolledBack).Take(MostEarlier)
             .Select(a => context.Store.Evaluations(a).LastOrDefault(static e => e.Kind == "gate")).OfType<StoredEvaluation>()
             .Select(static e => GateVerdictJson.Read(e.Json).GoldenRight).OfType<IReadOnlyDictionary<string, bool>>(),
     ];

@@ -33,14 +33,15 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
     private readonly ILogger _logger = loggers.CreateLogger("ContinualNative.Teacher");
     private readonly Dictionary<string, int> _attempts = new(StringComparer.Ordinal);
-    private readonly HashSet<string> _relabelled = new(StringComparer.Ordinal);
+    // What the newest version has labelled; null until it is asked for.
+    private HashSet<string>? _relabelled;
     // One question at a time; it also guards what is remembered of requests.
     private readonly SemaphoreSlim _asking = new(1, 1);
     private readonly ClusterIndex _clusters = new();
     private readonly Dictionary<string, long> _clusterOf = new(StringComparer.Ordinal);
     private TeacherVersions _teachers = new([]);
-    private volatile bool _newTeacher;
-    private bool _relabelling;
+    private volatile Version? _newTeacher;
+    private Version? _relabelling;
     private long _after;
     private long _seen;
 
@@ -55,7 +56,10 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             hub.AuditWaits = () => _wake.Writer.TryWrite(true);
             try
             {
-                _teachers = new TeacherVersions(store.Teachers().Select(static t => (t.Endpoint, t.Teacher)));
+                (string Endpoint, string Teacher)[] seen = [.. store.Teachers().Select(static t => (t.Endpoint, t.Teacher))];
+                _teachers = new TeacherVersions(seen);
+                // What a restart cut off goes on.
+                _newTeacher = seen.Length > 0 && seen.Count(t => t.Endpoint == seen[^1].Endpoint) > 1 ? new Version(seen[^1].Endpoint, seen[^1].Teacher) : null;
             }
             catch (StoreException e)
             {
@@ -155,18 +159,18 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
                 return false;
             }
         }
-        if (_newTeacher)
+        if (Interlocked.Exchange(ref _newTeacher, null) is { } version)
         {
-            _newTeacher = false;
-            _relabelling = true;
-            _relabelled.Clear();
+            _relabelling = version;
+            _relabelled = null;
         }
-        return !_relabelling || await RelabelAsync(store, cancellationToken);
+        return _relabelling is null || await RelabelAsync(store, _relabelling, cancellationToken);
     }
 
     // Golden requests and recent holdout, as far as today's budget reaches; the rest on another day.
-    private async Task<bool> RelabelAsync(TrafficStore store, CancellationToken cancellationToken)
+    private async Task<bool> RelabelAsync(TrafficStore store, Version version, CancellationToken cancellationToken)
     {
+        _relabelled ??= store.LabelledBy(version.Endpoint, version.Teacher);
         TeachingBudget budget = Budget(store);
         Money cost = EstimatedCost(store);
         List<TeachingCandidate> golden = [];
@@ -187,7 +191,7 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
             }
             _relabelled.Add(pick.Candidate.RequestId);
         }
-        _relabelling = plan.Left > 0;
+        _relabelling = plan.Left > 0 ? version : null;
         return true;
 
         TeachingCandidate Candidate(string id, string task, long sequence) => new() { Sequence = sequence, RequestId = id, Task = task, EstimatedCost = cost };
@@ -352,12 +356,14 @@ internal sealed partial class TeacherService(SignalHub hub, ServeOptions options
     {
         if (_teachers.Observe(endpoint, teacher) == TeacherChange.New)
         {
-            _newTeacher = true;
+            _newTeacher = new Version(endpoint, teacher);
             hub.TeacherChanged(endpoint, teacher);
             _wake.Writer.TryWrite(true);
             LogNewTeacher(_logger, endpoint, teacher);
         }
     }
+
+    private sealed record Version(string Endpoint, string Teacher);
 
     [LoggerMessage(1461, LogLevel.Information, "The teacher can't be asked now ({Kind}), it is tried again later: {Reason}")]
     private static partial void LogWaiting(ILogger logger, FrontierErrorKind kind, string reason);

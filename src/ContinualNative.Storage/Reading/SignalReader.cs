@@ -44,6 +44,11 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
 
     public const string GoldenOfTask = "SELECT id FROM requests WHERE task = ?1 AND golden = 1 ORDER BY seq";
 
+    // Scans the labels: asked once a start and once a new version.
+    private const string LabelledByTeacher = """
+        SELECT DISTINCT r.id FROM labels l CROSS JOIN teachers t ON t.id = l.teacher CROSS JOIN requests r ON r.seq = l.request WHERE t.endpoint = ?1 AND t.teacher = ?2
+        """;
+
     public IReadOnlyList<LabelledSample> Samples(Session session, string? task, string? adapter, int most)
     {
         long? taskId = task is null ? null : NameCache.TaskId(session, task);
@@ -100,6 +105,9 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
 
     public static IReadOnlyList<string> RecentLabelled(Session session, string task, int most) =>
         NameCache.TaskId(session, task) is { } id ? Ids(session.Prepared(LabelledOfTask).Bind(1, id).Bind(2, most)) : [];
+
+    public static HashSet<string> LabelledBy(Session session, string endpoint, string teacher) =>
+        NameCache.NameId(session, endpoint) is { } e && NameCache.NameId(session, teacher) is { } t ? [.. Ids(session.Prepared(LabelledByTeacher).Bind(1, e).Bind(2, t))] : [];
 
     public static IReadOnlyList<string> Golden(Session session, string task) =>
         NameCache.TaskId(session, task) is { } id ? Ids(session.Prepared(GoldenOfTask).Bind(1, id)) : [];

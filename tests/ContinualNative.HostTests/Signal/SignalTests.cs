@@ -243,9 +243,7 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
         Assert.Equal(System.Net.HttpStatusCode.NotFound, unknown.StatusCode);
         try
         {
-            using StringContent release = new("""{"name":"sim-2"}""", Encoding.UTF8, "application/json");
-            using HttpResponseMessage set = await fixture.Control.PostAsync("/sim/release", release, Cancelled);
-            Assert.True(set.IsSuccessStatusCode);
+            await ReleaseAsync("sim-2");
             // Any label of the new version tells; an audit or a taught request would too.
             await server.AskAsync("What is the capital of Italy?");
             StoredRequest stored = await server.StoredAsync(id, static s => s.Labels.Count > 1);
@@ -253,9 +251,50 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
         }
         finally
         {
-            using StringContent release = new("""{"name":"sim-1"}""", Encoding.UTF8, "application/json");
-            using HttpResponseMessage reset = await fixture.Control.PostAsync("/sim/release", release, Cancelled);
+            await ReleaseAsync("sim-1");
         }
+    }
+
+    [Fact]
+    public async Task What_a_new_version_was_not_asked_before_a_restart_it_is_asked_after()
+    {
+        string data = Directory.CreateTempSubdirectory("continual-test-").FullName;
+        try
+        {
+            string old, newer;
+            await using (ContinualServer server = await fixture.StartAsync("--data", data, "--teach-per-day", "0", "--holdout", "0"))
+            {
+                old = (await server.AskAsync("What is the capital of France?")).RequestId;
+                await server.StoredAsync(old);
+                await ReleaseAsync("sim-2");
+                newer = (await server.AskAsync("What is the capital of Italy?")).RequestId;
+                await server.StoredAsync(newer);
+                Assert.True(await server.Signal.Store!.SetGoldenAsync(old, golden: true, Cancelled));
+                Assert.True(await server.Signal.Store!.SetGoldenAsync(newer, golden: true, Cancelled));
+            }
+            await using (ContinualServer server = await fixture.StartAsync("--data", data, "--teach-per-day", "10", "--holdout", "0"))
+            {
+                StoredRequest stored = await server.StoredAsync(old, static s => s.Labels.Count > 1);
+                Assert.Equal(("sim-2", LabelReason.Relabel), (stored.Labels[1].Teacher, stored.Labels[1].Reason));
+                // What the new version has labelled already is not asked again, now or after another restart.
+                Assert.Single((await server.StoredAsync(newer)).Labels);
+                Assert.Equal([old, newer], server.Signal.Store!.LabelledBy("frontier", "sim-2").Order(StringComparer.Ordinal));
+                Assert.Equal([old], server.Signal.Store.LabelledBy("frontier", "sim-1"));
+                Assert.Empty(server.Signal.Store.LabelledBy("frontier", "sim-3"));
+            }
+        }
+        finally
+        {
+            await ReleaseAsync("sim-1");
+            Directory.Delete(data, recursive: true);
+        }
+    }
+
+    private async Task ReleaseAsync(string name)
+    {
+        using StringContent release = new($$"""{"name":"{{name}}"}""", Encoding.UTF8, "application/json");
+        using HttpResponseMessage set = await fixture.Control.PostAsync("/sim/release", release, Cancelled);
+        Assert.True(set.IsSuccessStatusCode);
     }
 
     private static async Task UntilAsync(Func<bool> holds)

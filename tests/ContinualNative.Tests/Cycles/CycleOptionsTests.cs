@@ -31,7 +31,7 @@ public sealed class CycleOptionsTests
     public void Rates_are_searched_around_the_usual_one_where_there_is_enough_to_decide_by(int examples, string policy, double[] factors)
     {
         CycleOptions options = Parse(policy);
-        HyperParameters values = HyperParameters.For(examples, 40, 512, 8, 10_000_000, options);
+        HyperParameters values = HyperParameters.For(examples, 40, 512, 10_000_000, options);
         Assert.Equal(factors, values.Rates(examples, options).Select(r => r / values.LearningRate));
     }
 
@@ -98,7 +98,7 @@ public sealed class CycleOptionsTests
     }
 
     private static HyperParameters For(int examples, int width = 896, CycleOptions? options = null) =>
-        HyperParameters.For(examples, 50, width, 24, 500_000_000, options ?? new CycleOptions());
+        HyperParameters.For(examples, 50, width, 500_000_000, options ?? new CycleOptions());
 
     private static CycleOptions Parse(string json) => CycleOptions.Parse(JsonDocument.Parse(json).RootElement);
 }
