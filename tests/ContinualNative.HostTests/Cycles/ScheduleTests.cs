@@ -8,8 +8,8 @@ using ContinualNative.HostTests.Signal;
 namespace ContinualNative.HostTests.Cycles;
 
 /// <summary>
-/// A server that updates itself by the clock under load. 15 seconds; CONTINUAL_SCHEDULE_SECONDS names another time. Prints how long parts of streams took while it trained
-/// and while it did not.
+/// A server that updates itself by the clock under load. 15 seconds; CONTINUAL_SCHEDULE_SECONDS names another time, and lets cycles look for their learning rate. Prints how long
+/// parts of streams took while it trained and while it did not.
 /// </summary>
 [Collection(LongCycleCollection.Name)]
 public sealed class ScheduleTests(CycleFixture fixture)
@@ -19,11 +19,12 @@ public sealed class ScheduleTests(CycleFixture fixture)
     [Fact]
     public async Task Cycles_by_the_clock_fail_no_request_and_drop_no_stream()
     {
-        double seconds = double.TryParse(Environment.GetEnvironmentVariable("CONTINUAL_SCHEDULE_SECONDS"), NumberStyles.Float, CultureInfo.InvariantCulture, out double asked) ? asked : 15;
+        bool set = double.TryParse(Environment.GetEnvironmentVariable("CONTINUAL_SCHEDULE_SECONDS"), NumberStyles.Float, CultureInfo.InvariantCulture, out double asked);
+        double seconds = set ? asked : 15;
         string data = await fixture.TaughtAsync();
         try
         {
-            await using ContinualServer server = await fixture.StartAsync(data, """{"from_base_every":3,"epochs":3}""", "--schedule", "*/2 * * * * *");
+            await using ContinualServer server = await fixture.StartAsync(data, set ? """{"from_base_every":3,"epochs":3,"learning_rate":null,"rates_tried":3}""" : """{"from_base_every":3,"epochs":3}""", "--schedule", "*/2 * * * * *");
             await using ChatLoad load = new(server.BaseAddress, fixture.Questions(2000));
             ConcurrentQueue<(long At, bool Training)> phases = new();
             using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(Cancelled);
@@ -122,7 +123,7 @@ public sealed class ScheduleTests(CycleFixture fixture)
         double with = Percentile(gaps[true]), without = Percentile(gaps[false]);
         TestContext.Current.TestOutputHelper?.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{cycles.Count} cycles ({string.Join(", ", cycles.GroupBy(static c => c.State).Select(static g => $"{g.Count()} {g.Key}"))}), {load.Answers} answers and {load.Streams} streams, none failed; "
+            $"{cycles.Count} cycles ({string.Join(", ", cycles.GroupBy(static c => c.State).Select(static g => $"{g.Count()} {g.Key}"))}; {cycles.Count(static c => c.Detail.Contains("\"tried\":[", StringComparison.Ordinal))} with several learning rates), {load.Answers} answers and {load.Streams} streams, none failed; "
             + $"p99 between tokens {with:0.0} ms while it trained ({gaps[true].Count()}), {without:0.0} ms else ({gaps[false].Count()}), ratio {with / without:0.00}"));
     }
 
