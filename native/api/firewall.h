@@ -28,6 +28,10 @@ inline int32_t status_of(failure kind) noexcept {
         return CN_ERROR_BUDGET;
     case failure::cancelled:
         return CN_ERROR_CANCELLED;
+    case failure::memory:
+        return CN_ERROR_OUT_OF_MEMORY;
+    case failure::device:
+        return CN_ERROR_DEVICE;
     }
     return CN_ERROR_UNKNOWN_EXCEPTION;
 }

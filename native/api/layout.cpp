@@ -220,6 +220,16 @@ constexpr field_layout update_fields[] = {
     FIELD(cn_update, skipped_total),
 };
 
+constexpr field_layout device_fields[] = {
+    FIELD(cn_device_info, memory),
+    FIELD(cn_device_info, free_memory),
+    FIELD(cn_device_info, major),
+    FIELD(cn_device_info, minor),
+    FIELD(cn_device_info, multiprocessors),
+    FIELD(cn_device_info, name),
+    FIELD(cn_device_info, products),
+};
+
 #undef FIELD
 
 template <typename Struct, std::size_t N>
@@ -241,6 +251,7 @@ constexpr struct_layout structs[] = {
     describe<cn_batch_train>("cn_batch_train", train_fields),
     describe<cn_loss>("cn_loss", loss_fields),
     describe<cn_update>("cn_update", update_fields),
+    describe<cn_device_info>("cn_device_info", device_fields),
 };
 
 void copy_name(const char * from, char * to, int32_t capacity) noexcept {

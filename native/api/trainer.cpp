@@ -1,11 +1,15 @@
 // The trainer's exports: arguments are checked, exceptions stop here, and everything else is done by the classes behind.
 #include "api/firewall.h"
+#include "model/device_weights.h"
 #include "ops/quant.h"
+#include "runtime/cuda_device.h"
 #include "train/files.h"
 #include "train/trainer.h"
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <mutex>
 
 using continual::error;
 using continual::failure;
@@ -13,7 +17,17 @@ using continual::fail;
 using continual::guarded;
 
 struct cn_model {
+    explicit cn_model(std::shared_ptr<const continual::model> opened) : model(std::move(opened)) {}
+
     std::shared_ptr<const continual::model> model;
+
+    // On GPUs, by their number: what was lent, and the weights while a trainer uses them.
+    struct place {
+        std::vector<continual::device_tensor> lent;
+        std::weak_ptr<const continual::device_weights> weights;
+    };
+    mutable std::mutex mutex;
+    mutable std::map<int32_t, place> places;
 };
 
 struct cn_trainer {
@@ -54,6 +68,39 @@ const cn_batch_train & read(const cn_batch_train * batch) {
     return *batch;
 }
 
+// One for all trainers on a GPU that live at the same time.
+std::shared_ptr<continual::cuda_device> device_of(int32_t ordinal) {
+    static std::mutex mutex;
+    static std::map<int32_t, std::weak_ptr<continual::cuda_device>> devices;
+    const std::lock_guard lock(mutex);
+    std::shared_ptr<continual::cuda_device> device = devices[ordinal].lock();
+    if (device == nullptr) {
+        device = std::make_shared<continual::cuda_device>(ordinal);
+        devices[ordinal] = device;
+    }
+    return device;
+}
+
+std::shared_ptr<const continual::device_weights> weights_of(const cn_model & model, int32_t ordinal, const std::shared_ptr<continual::cuda_device> & device) {
+    const std::lock_guard lock(model.mutex);
+    cn_model::place & place = model.places[ordinal];
+    std::shared_ptr<const continual::device_weights> weights = place.weights.lock();
+    if (weights == nullptr) {
+        weights = std::make_shared<const continual::device_weights>(device, model.model, place.lent, nullptr);
+        place.weights = weights;
+    }
+    return weights;
+}
+
+// A budget of 0 is what is free, but for a little that the driver takes for kernels as they are loaded.
+cn_trainer_config within(cn_trainer_config config, const continual::cuda_device & device) {
+    constexpr int64_t kept_free = int64_t{256} << 20;
+    if (config.memory_budget == 0) {
+        config.memory_budget = std::max<int64_t>(1, device.info().free_memory - kept_free);
+    }
+    return config;
+}
+
 // Common to all calls on a trainer: the pointer is there, and the call is guarded.
 template <typename Call>
 int32_t with(cn_trainer * trainer, Call && call) noexcept {
@@ -79,7 +126,7 @@ int32_t cn_model_open(const char * path, cn_model ** model) CN_NOEXCEPT {
         return missing("path");
     }
     return guarded([&]() -> int32_t {
-        *model = new cn_model{continual::model::open(path)};
+        *model = new cn_model(continual::model::open(path));
         return CN_OK;
     });
 }
@@ -131,7 +178,7 @@ int32_t cn_model_create(const cn_tensor * tensors, int32_t tensor_count, const c
                 table.numbers[metadata[i].key] = metadata[i].number;
             }
         }
-        *model = new cn_model{std::make_shared<const continual::model>(entries, table, nullptr)};
+        *model = new cn_model(std::make_shared<const continual::model>(entries, table, nullptr));
         return CN_OK;
     });
 }
@@ -228,6 +275,101 @@ int32_t cn_trainer_create(const cn_model * model, const cn_trainer_config * conf
     }
     return guarded([&]() -> int32_t {
         *trainer = new cn_trainer{std::make_unique<continual::trainer>(model->model, read(config))};
+        return CN_OK;
+    });
+}
+
+int32_t cn_trainer_plan_on(const cn_model * model, int32_t device, const cn_trainer_config * config, cn_memory * memory) CN_NOEXCEPT {
+    if (memory == nullptr) {
+        return missing("memory");
+    }
+    std::memset(memory, 0, sizeof *memory);
+    if (model == nullptr || config == nullptr) {
+        return missing(model == nullptr ? "model" : "config");
+    }
+    return guarded([&]() -> int32_t {
+        *memory = continual::trainer::plan(*model->model, within(read(config), *device_of(device)), true);
+        return CN_OK;
+    });
+}
+
+int32_t cn_trainer_create_on(const cn_model * model, int32_t device, const cn_trainer_config * config, cn_trainer ** trainer) CN_NOEXCEPT {
+    if (trainer == nullptr) {
+        return missing("trainer");
+    }
+    *trainer = nullptr;
+    if (model == nullptr || config == nullptr) {
+        return missing(model == nullptr ? "model" : "config");
+    }
+    return guarded([&]() -> int32_t {
+        const std::shared_ptr<continual::cuda_device> on = device_of(device);
+        const std::shared_ptr<const continual::device_weights> weights = weights_of(*model, device, on);
+        *trainer = new cn_trainer{std::make_unique<continual::trainer>(model->model, within(read(config), *on), on, weights)};
+        return CN_OK;
+    });
+}
+
+int32_t cn_device_count(int32_t * count) CN_NOEXCEPT {
+    if (count == nullptr) {
+        return missing("count");
+    }
+    *count = 0;
+    // No driver is no failure, but its reason is kept for who asks.
+    guarded([&]() -> int32_t {
+        const continual::cuda_driver & driver = continual::cuda_driver::get();
+        driver.check(driver.device_count(count), "cuDeviceGetCount");
+        return CN_OK;
+    });
+    return CN_OK;
+}
+
+int32_t cn_device_describe(int32_t device, cn_device_info * info) CN_NOEXCEPT {
+    if (info == nullptr) {
+        return missing("info");
+    }
+    std::memset(info, 0, sizeof *info);
+    return guarded([&]() -> int32_t {
+        const std::shared_ptr<continual::cuda_device> on = device_of(device);
+        const continual::device_info found = on->info();
+        info->memory = found.memory;
+        info->free_memory = found.free_memory;
+        info->major = found.major;
+        info->minor = found.minor;
+        info->multiprocessors = found.multiprocessors;
+        copy_text(info->name, found.name);
+        copy_text(info->products, on->products());
+        return CN_OK;
+    });
+}
+
+int32_t cn_model_lend(cn_model * model, int32_t device, const cn_tensor * tensors, int32_t tensor_count) CN_NOEXCEPT {
+    if (model == nullptr) {
+        return missing("model");
+    }
+    if ((tensors == nullptr && tensor_count != 0) || tensor_count < 0) {
+        return missing("tensors");
+    }
+    return guarded([&]() -> int32_t {
+        std::vector<continual::device_tensor> lent;
+        for (int32_t i = 0; i < tensor_count; i++) {
+            const cn_tensor & t = tensors[i];
+            if (t.name == nullptr || t.data == nullptr || t.dimensions < 1 || t.dimensions > 4) {
+                throw error(failure::argument, "tensor " + std::to_string(i) + " that is lent has no name, no data, or not 1 to 4 dimensions");
+            }
+            continual::device_tensor tensor;
+            tensor.name = t.name;
+            tensor.type = t.type;
+            tensor.data = t.data;
+            for (int d = 0; d < t.dimensions; d++) {
+                tensor.ne[d] = t.ne[d];
+            }
+            lent.push_back(std::move(tensor));
+        }
+        const std::lock_guard lock(model->mutex);
+        cn_model::place & place = model->places[device];
+        place.lent = std::move(lent);
+        // Trainers that live keep what they have.
+        place.weights.reset();
         return CN_OK;
     });
 }

@@ -1,6 +1,9 @@
 // Whole training steps on random weights of real shapes, through the C interface alone.
 //
-//   step_bench [--model qwen2-0.5b|llama-3.2-1b] [--tokens 512] [--length 128] [--rank 16] [--threads N] [--precision f32|bf16] [--last SHARE] [--repeats 3] [--budget BYTES]
+//   step_bench [--model qwen2-0.5b|llama-3.2-1b|qwen3-4b|llama-3.1-8b] [--type q4_k_m|q8_0] [--device N] [--tokens 512] [--length 128] [--rank 16] [--threads N]
+//              [--precision f32|bf16] [--last SHARE] [--repeats 3] [--budget BYTES]
+//
+// --device: on that GPU; then memory is what of the GPU's is gone while the trainer lives, with the weights and without.
 //
 // Prints tokens a second, counted operations a second beside the GEMM's own rate in the same run, and memory: predicted, and the process's peak less what it
 // had before. --last 0.2: only the last fifth of each sequence carries a loss.
@@ -43,16 +46,18 @@ double median(std::vector<double> v) {
 struct model_shape {
     const char * name;
     const char * architecture;
-    int layers, width, feed_forward, heads, kv_heads, vocabulary;
-    bool biases;
+    int layers, width, feed_forward, heads, kv_heads, head_width, vocabulary;
+    bool biases, tied, norms;
     // What llama.cpp's Q4_K_M makes of such a file: of 256-wide rows, and of others.
     tensor_type usual, better, embedding;
 };
 
 constexpr model_shape shapes[] = {
-    {"qwen2-0.5b", "qwen2", 24, 896, 4864, 14, 2, 151936, true, tensor_type::q5_0, tensor_type::q8_0, tensor_type::q8_0},
-    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 128256, false, tensor_type::q4_k, tensor_type::q6_k, tensor_type::q6_k},
-    {"tiny", "llama", 2, 256, 512, 4, 2, 1000, false, tensor_type::q4_k, tensor_type::q6_k, tensor_type::q6_k},
+    {"qwen2-0.5b", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, true, true, false, tensor_type::q5_0, tensor_type::q8_0, tensor_type::q8_0},
+    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, false, true, false, tensor_type::q4_k, tensor_type::q6_k, tensor_type::q6_k},
+    {"qwen3-4b", "qwen3", 36, 2560, 9728, 32, 8, 128, 151936, false, true, true, tensor_type::q4_k, tensor_type::q6_k, tensor_type::q6_k},
+    {"llama-3.1-8b", "llama", 32, 4096, 14336, 32, 8, 128, 128256, false, false, false, tensor_type::q4_k, tensor_type::q6_k, tensor_type::q4_k},
+    {"tiny", "llama", 2, 256, 512, 4, 2, 64, 1000, false, true, false, tensor_type::q4_k, tensor_type::q6_k, tensor_type::q6_k},
 };
 
 struct table {
@@ -172,29 +177,44 @@ int main(int argc, char ** argv) {
     const double last = std::atof(option(argc, argv, "--last", "1"));
 
     table t;
-    const int head = s->width / s->heads;
-    const int kv = head * s->kv_heads;
-    t.add("token_embd.weight", s->width, s->vocabulary, s->embedding);
+    const std::string type = option(argc, argv, "--type", "q4_k_m");
+    if (type != "q4_k_m" && type != "q8_0") {
+        std::fprintf(stderr, "no such type: %s\n", type.c_str());
+        return 2;
+    }
+    const auto as = [&](tensor_type usual) { return type == "q8_0" ? tensor_type::q8_0 : usual; };
+    const int q = s->head_width * s->heads;
+    const int kv = s->head_width * s->kv_heads;
+    t.add("token_embd.weight", s->width, s->vocabulary, as(s->embedding));
     t.add("output_norm.weight", s->width, 1, tensor_type::f32);
+    if (!s->tied) {
+        t.add("output.weight", s->width, s->vocabulary, as(tensor_type::q6_k));
+    }
     double parameters = 0;
+    size_t gate_at = 0;
     for (int i = 0; i < s->layers; i++) {
         const std::string p = "blk." + std::to_string(i) + ".";
         const bool more = i < s->layers / 8 || i >= 7 * s->layers / 8 || (i - s->layers / 8) % 3 == 2;
-        const auto linear = [&](const char * name, int inputs, int outputs, tensor_type type) {
-            t.add(p + name + ".weight", inputs, outputs, type);
+        const auto linear = [&](const char * name, int inputs, int outputs, tensor_type usual) {
+            t.add(p + name + ".weight", inputs, outputs, as(usual));
             parameters += static_cast<double>(inputs) * outputs;
         };
-        linear("attn_q", s->width, s->width, s->usual);
+        linear("attn_q", s->width, q, s->usual);
         linear("attn_k", s->width, kv, s->usual);
         linear("attn_v", s->width, kv, more ? s->better : s->usual);
-        linear("attn_output", s->width, s->width, s->usual);
+        linear("attn_output", q, s->width, s->usual);
+        gate_at = t.tensors.size();
         linear("ffn_gate", s->width, s->feed_forward, s->usual);
         linear("ffn_up", s->width, s->feed_forward, s->usual);
         linear("ffn_down", s->feed_forward, s->width, more ? tensor_type::q6_k : tensor_type::q4_k);
         t.add(p + "attn_norm.weight", s->width, 1, tensor_type::f32);
         t.add(p + "ffn_norm.weight", s->width, 1, tensor_type::f32);
+        if (s->norms) {
+            t.add(p + "attn_q_norm.weight", s->head_width, 1, tensor_type::f32);
+            t.add(p + "attn_k_norm.weight", s->head_width, 1, tensor_type::f32);
+        }
         if (s->biases) {
-            t.add(p + "attn_q.bias", s->width, 1, tensor_type::f32);
+            t.add(p + "attn_q.bias", q, 1, tensor_type::f32);
             t.add(p + "attn_k.bias", kv, 1, tensor_type::f32);
             t.add(p + "attn_v.bias", kv, 1, tensor_type::f32);
         }
@@ -208,6 +228,8 @@ int main(int argc, char ** argv) {
                                                                  {a + "feed_forward_length", s->feed_forward},
                                                                  {a + "attention.head_count", s->heads},
                                                                  {a + "attention.head_count_kv", s->kv_heads},
+                                                                 {a + "attention.key_length", s->head_width},
+                                                                 {a + "attention.value_length", s->head_width},
                                                                  {a + "attention.layer_norm_rms_epsilon", 1e-6},
                                                                  {a + "context_length", 4096}};
     std::vector<cn_metadata> metadata = {{"general.architecture", s->architecture, 0}};
@@ -245,8 +267,14 @@ int main(int argc, char ** argv) {
     }
     config.max_sequences = static_cast<int32_t>(bounds.size()) - 1;
     config.max_targets = rows;
+    const int device = std::atoi(option(argc, argv, "--device", "-1"));
+    cn_device_info gpu{};
+    if (device >= 0 && cn_device_describe(device, &gpu) != CN_OK) {
+        fail("cn_device_describe");
+    }
+    const int64_t free_before = gpu.free_memory;
     cn_trainer * trainer = nullptr;
-    if (cn_trainer_create(model, &config, &trainer) != CN_OK) {
+    if ((device < 0 ? cn_trainer_create(model, &config, &trainer) : cn_trainer_create_on(model, device, &config, &trainer)) != CN_OK) {
         fail("cn_trainer_create");
     }
     cn_memory memory;
@@ -262,12 +290,12 @@ int main(int argc, char ** argv) {
 
     const auto how = config.precision == CN_PRECISION_BF16 ? continual::precision::bf16 : continual::precision::f32;
     const int32_t threads = config.threads == 0 ? static_cast<int32_t>(std::thread::hardware_concurrency()) : config.threads;
-    const void * gate = t.tensors[6].data;
+    const void * gate = t.tensors[gate_at].data;
     std::vector<double> times, rates;
     double loss_first = 0;
     double loss_last = 0;
     for (int i = -1; i < repeats; i++) {
-        rates.push_back(gemm_rate(how, threads, s->usual, gate));
+        rates.push_back(device < 0 ? gemm_rate(how, threads, as(s->usual), gate) : 1.0);
         const auto start = clock_type::now();
         cn_loss loss;
         cn_update update;
@@ -284,11 +312,23 @@ int main(int argc, char ** argv) {
         loss_last = loss.loss / loss.weight;
     }
     const double r = config.rank;
-    const double inputs_and_outputs = s->layers * (2.0 * (2 * s->width) + 2.0 * (s->width + kv) + 3.0 * (s->width + s->feed_forward));
-    const double attention = s->layers * static_cast<double>(s->width) * length; // half of 2 · 2 · length · width forwards; 2.5 times that backwards
+    const double inputs_and_outputs = s->layers * (2.0 * (s->width + q) + 2.0 * (s->width + kv) + 3.0 * (s->width + s->feed_forward));
+    const double attention = s->layers * static_cast<double>(q) * length; // half of 2 · 2 · length · width forwards; 2.5 times that backwards
     const double operations = tokens * (4.0 * parameters + 6.0 * r * inputs_and_outputs + 2.0 * attention * 3.5) + rows * 4.0 * s->width * static_cast<double>(s->vocabulary);
     const double time = median(times);
     const double rate = median(rates);
+    if (device >= 0) {
+        // After a step: kernels are loaded by now.
+        cn_device_describe(device, &gpu);
+        const double used = static_cast<double>(free_before - gpu.free_memory);
+        std::printf("{\"bench\":\"step\",\"device\":\"%s\",\"products\":\"%s\",\"model\":\"%s\",\"type\":\"%s\",\"precision\":\"%s\",\"tokens\":%d,\"length\":%d,\"rank\":%d,\"seconds\":%.5f,"
+                    "\"tokens_per_second\":%.1f,\"tflops\":%.2f,\"planned_bytes\":%.0f,\"weight_bytes\":%.0f,\"used_bytes\":%.0f,\"stored_layers\":%d,\"loss_first\":%.4f,\"loss_last\":%.4f}\n",
+                    gpu.name, gpu.products, s->name, type.c_str(), precision.c_str(), tokens, length, config.rank, time, tokens / time, operations / time * 1e-12, static_cast<double>(memory.total),
+                    static_cast<double>(t.bytes), used, memory.stored_layers, loss_first, loss_last);
+        cn_trainer_free(trainer);
+        cn_model_free(model);
+        return 0;
+    }
     const int64_t peak = resident_peak() - before;
     std::printf("%s, %s, %d tokens in sequences of %d, %d rows with a loss, rank %d, %d threads\n", s->name, precision.c_str(), tokens, length, rows, config.rank, threads);
     std::printf("step %.3f s (median of %d): %.1f tok/s, %.1f GFLOP/s counted, %.2f of the GEMM's %.1f in the same run\n", time, repeats, tokens / time, operations / time * 1e-9,

@@ -42,7 +42,7 @@ extern "C" {
 #endif
 
 /* The version of this interface. It grows by one whenever a signature or a structure below changes. */
-#define CN_INTERFACE_VERSION 2
+#define CN_INTERFACE_VERSION 3
 
 enum {
     CN_OK = 0,
@@ -50,7 +50,7 @@ enum {
     CN_ERROR_ARGUMENT = 1,
     /* The engine threw a std::exception; the message is its what(). */
     CN_ERROR_EXCEPTION = 2,
-    /* The engine threw std::bad_alloc. */
+    /* The engine threw std::bad_alloc, or a GPU has too little free memory. */
     CN_ERROR_OUT_OF_MEMORY = 3,
     /* The engine threw something that is no std::exception. */
     CN_ERROR_UNKNOWN_EXCEPTION = 4,
@@ -63,7 +63,9 @@ enum {
     /* The memory budget is too small; the message names the smallest that would do. */
     CN_ERROR_BUDGET = 8,
     /* The slice callback asked to stop. Gradients gathered since the last update are gone; parameters are untouched. */
-    CN_ERROR_CANCELLED = 9
+    CN_ERROR_CANCELLED = 9,
+    /* There is no usable GPU or driver, or it failed; the message names the call, and what to do. */
+    CN_ERROR_DEVICE = 10
 };
 
 /* The address of a function of llama.cpp; each guard names the one it expects. */
@@ -190,7 +192,8 @@ enum {
     CN_STRUCT_TRAINER_CONFIG = 8,
     CN_STRUCT_BATCH_TRAIN = 9,
     CN_STRUCT_LOSS = 10,
-    CN_STRUCT_UPDATE = 11
+    CN_STRUCT_UPDATE = 11,
+    CN_STRUCT_DEVICE_INFO = 12
 };
 
 /* ---- About this library ---- */
@@ -321,6 +324,34 @@ CN_API int32_t cn_model_describe(const cn_model * model, cn_model_info * info) C
 
 /* changed: 1 when the mapped file has been replaced, truncated or written to since it was opened; 0 otherwise, and for a table. */
 CN_API int32_t cn_model_changed(const cn_model * model, int32_t * changed) CN_NOEXCEPT;
+
+/* ---- GPUs. The CUDA driver is opened at run time; a machine without one has none. ---- */
+
+typedef struct cn_device_info {
+    int64_t memory;      /* bytes */
+    int64_t free_memory; /* bytes, at the time of asking, all processes counted */
+    int32_t major;       /* compute capability */
+    int32_t minor;
+    int32_t multiprocessors;
+    char name[192];
+    char products[128]; /* what matrix products run on: cuBLASLt's file, or "own kernels" and why */
+} cn_device_info;
+
+/*
+ * GPUs that the driver shows, 0 without a driver; then cn_last_error tells why there are none, if that is known. CN_OK also for 0.
+ * Whether one can train is for cn_device_describe to say.
+ */
+CN_API int32_t cn_device_count(int32_t * count) CN_NOEXCEPT;
+
+/* CN_ERROR_DEVICE for no driver, one too old, no such GPU, one without bf16 tensor cores (below 8.0), or a library that was built without kernels. */
+CN_API int32_t cn_device_describe(int32_t device, cn_device_info * info) CN_NOEXCEPT;
+
+/*
+ * Tells that a model's weights lie in a GPU's memory already (llama.cpp's, in the primary context): trainers that are made on that GPU from now on use them there, and copy
+ * only what is not among them. tensors: names, types and shapes as in the file, data the device's address; they must stay until the model and its trainers
+ * are gone. When a trainer is made they are compared with the file by samples (CN_ERROR_MISMATCH). A second call for a GPU replaces the first.
+ */
+CN_API int32_t cn_model_lend(cn_model * model, int32_t device, const cn_tensor * tensors, int32_t tensor_count) CN_NOEXCEPT;
 
 /* ---- Training ---- */
 
@@ -458,6 +489,15 @@ CN_API int32_t cn_trainer_plan(const cn_model * model, const cn_trainer_config *
 
 /* trainer: free with cn_trainer_free. B starts at zero, so the untrained adapter changes nothing. */
 CN_API int32_t cn_trainer_create(const cn_model * model, const cn_trainer_config * config, cn_trainer ** trainer) CN_NOEXCEPT;
+
+/*
+ * The same on a GPU, counted from 0: CN_ERROR_DEVICE, CN_ERROR_OUT_OF_MEMORY besides. isa, threads and scheduling mean nothing there. A memory_budget of 0 is what the GPU has
+ * free. Weights that nobody has lent are copied, once for all trainers of a model. The slice callback is called when the work of the slice
+ * before is done: one more is queued by then. What goes wrong
+ * on the GPU later is told by the call that meets it; the trainer is of no use then, but to be freed.
+ */
+CN_API int32_t cn_trainer_plan_on(const cn_model * model, int32_t device, const cn_trainer_config * config, cn_memory * memory) CN_NOEXCEPT;
+CN_API int32_t cn_trainer_create_on(const cn_model * model, int32_t device, const cn_trainer_config * config, cn_trainer ** trainer) CN_NOEXCEPT;
 
 /* Null is allowed. */
 CN_API void cn_trainer_free(cn_trainer * trainer) CN_NOEXCEPT;

@@ -12,12 +12,12 @@ CN_EVERY_ISA(
     void adamw_range(const adamw_step & step, int64_t n, float * value, const float * gradient, float * first, float * second);
     void sum_of_squares_range(int64_t n, const float * x, double * sum);)
 
-void adamw(const cpu_context & cpu, const adamw_config & config, int64_t n, float * value, const float * gradient, float * first, float * second) {
+adamw_step step_of(const adamw_config & config) {
     // 1 − β^t in double: with β = 0.999 a float has lost half its digits in the first steps.
     const double steps = static_cast<double>(config.step);
     const double correction1 = 1.0 - std::pow(static_cast<double>(config.beta1), steps);
     const double correction2 = 1.0 - std::pow(static_cast<double>(config.beta2), steps);
-    const adamw_step step = {
+    return {
         .gradient_scale = config.gradient_scale,
         .beta1 = config.beta1,
         .rest1 = static_cast<float>(1.0 - static_cast<double>(config.beta1)),
@@ -28,6 +28,10 @@ void adamw(const cpu_context & cpu, const adamw_config & config, int64_t n, floa
         .eps = config.eps,
         .kept = static_cast<float>(1.0 - static_cast<double>(config.learning_rate) * static_cast<double>(config.weight_decay)),
     };
+}
+
+void adamw(const cpu_context & cpu, const adamw_config & config, int64_t n, float * value, const float * gradient, float * first, float * second) {
+    const adamw_step step = step_of(config);
     for_chunks(cpu, n, 16384, [&](int64_t begin, int64_t end) {
         CN_DISPATCH(cpu.level, adamw_range(step, end - begin, value + begin, gradient + begin, first + begin, second + begin));
     });

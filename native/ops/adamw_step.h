@@ -15,4 +15,8 @@ struct adamw_step {
     float kept; // 1 − learning rate · weight decay
 };
 
+struct adamw_config;
+
+adamw_step step_of(const adamw_config & config);
+
 } // namespace continual

@@ -1,6 +1,7 @@
 // Losses on rows of logits, with their gradients, in one or two passes over a row.
 #pragma once
 
+#include "runtime/device.h"
 #include "runtime/thread_pool.h"
 #include "runtime/types.h"
 
@@ -41,6 +42,14 @@ struct row_result {
 // logits. A logit of −inf is an impossible token.
 template <typename Out>
 void cross_entropy(const cpu_context & cpu, int64_t rows, int64_t vocabulary, int64_t stride, const float * logits, const row_targets & targets, float scale, row_result * results,
+                   Out * d_logits, int64_t d_stride);
+
+// The most that row_targets::teacher_k may be on a GPU, where a block keeps them in 48 KiB; more is an error.
+inline constexpr int32_t cross_entropy_most_teacher_k = 3999;
+
+// The same on a GPU; all pointers are the device's, those in row_targets too.
+template <typename Out>
+void cross_entropy(const gpu_context & gpu, int64_t rows, int64_t vocabulary, int64_t stride, const float * logits, const row_targets & targets, float scale, row_result * results,
                    Out * d_logits, int64_t d_stride);
 
 } // namespace continual

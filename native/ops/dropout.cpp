@@ -1,6 +1,7 @@
 #include "ops/dropout.h"
 
 #include "ops/chunks.h"
+#include "ops/dropout_rate.h"
 #include "ops/every_isa.h"
 #include "ops/philox.h"
 
@@ -17,22 +18,20 @@ void dropout(const cpu_context & cpu, uint64_t seed, uint64_t stream, int64_t n,
     if (n <= 0) {
         return;
     }
-    // A word below the threshold drops.
-    const double threshold = static_cast<double>(rate) * 4294967296.0 + 0.5;
-    if (threshold >= 4294967296.0) {
+    const dropout_rate of = dropout_rate_of(rate);
+    if (of.all) {
         std::memset(static_cast<void *>(y), 0, static_cast<std::size_t>(n) * sizeof(T));
         return;
     }
-    if (!(threshold >= 1.0)) {
+    if (of.none) {
         if (y != x) {
             std::memcpy(y, x, static_cast<std::size_t>(n) * sizeof(T));
         }
         return;
     }
-    const float scale = static_cast<float>(1.0 / (1.0 - static_cast<double>(rate)));
     // A multiple of the 64 elements that one group of counters covers.
     for_chunks(cpu, n, 16384, [&](int64_t begin, int64_t end) {
-        CN_DISPATCH(cpu.level, dropout_range(seed, stream, begin, end - begin, static_cast<uint32_t>(threshold), scale, x + begin, y + begin));
+        CN_DISPATCH(cpu.level, dropout_range(seed, stream, begin, end - begin, of.threshold, of.scale, x + begin, y + begin));
     });
 }
 

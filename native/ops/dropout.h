@@ -1,6 +1,7 @@
 // Inverted dropout (Srivastava et al. 2014, Journal of Machine Learning Research 15, section 10) whose mask is a function of (seed, stream, index).
 #pragma once
 
+#include "runtime/device.h"
 #include "runtime/thread_pool.h"
 #include "runtime/types.h"
 
@@ -13,6 +14,10 @@ namespace continual {
 // T: float or bf16. The probability is kept to 2^−32.
 template <typename T>
 void dropout(const cpu_context & cpu, uint64_t seed, uint64_t stream, int64_t n, float rate, const T * x, T * y);
+
+// The same on a GPU, to the bit (but for which NaN a NaN becomes); x and y are the device's.
+template <typename T>
+void dropout(const gpu_context & gpu, uint64_t seed, uint64_t stream, int64_t n, float rate, const T * x, T * y);
 
 // Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3): four random words for a counter and a key.
 // dropout takes element i's word from counter {low, high word of 16·(i / 64) + i % 16, low, high word of stream}, key {low, high word of seed}, word (i % 64) / 16.

@@ -2,6 +2,7 @@
 // neither a dequantized nor a transposed copy ever exists.
 #pragma once
 
+#include "runtime/device.h"
 #include "runtime/thread_pool.h"
 #include "runtime/types.h"
 
@@ -69,5 +70,25 @@ void gemm(const cpu_context & cpu, precision how, int64_t m, int64_t n, const ge
 
 // The same on the calling thread alone, for small products inside a task of a thread pool.
 void gemm_serial(isa level, precision how, int64_t m, int64_t n, const gemm_term * terms, int32_t count, const gemm_out & out, void * scratch);
+
+// Scratch memory on the device for the GPU's products: sides that are converted to the products' precision.
+struct gemm_gpu_sizes {
+    int64_t left_bytes;
+    int64_t right_bytes;
+};
+
+struct gemm_gpu_scratch {
+    void * left = nullptr;
+    int64_t left_bytes = 0;
+    void * right = nullptr;
+    int64_t right_bytes = 0;
+};
+
+// For left sides that are not in the products' precision, of at most left_elements with their rows padded to 8, and right sides of at most right_rows × right_columns.
+// Both aligned to 256.
+gemm_gpu_sizes gemm_gpu_sizes_of(precision how, int64_t left_elements, int64_t right_rows, int64_t right_columns) noexcept;
+
+// The same as gemm on a GPU: all pointers are the device's. A result in bf16 is rounded once for each term.
+void gemm(const gpu_context & gpu, precision how, int64_t m, int64_t n, const gemm_term * terms, int32_t count, const gemm_out & out, const gemm_gpu_scratch & scratch);
 
 } // namespace continual

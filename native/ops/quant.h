@@ -1,8 +1,9 @@
 // Quantized rows to floats.
 #pragma once
 
-#include "runtime/types.h"
 #include "runtime/cpu.h"
+#include "runtime/device.h"
+#include "runtime/types.h"
 
 #include <cstdint>
 
@@ -29,5 +30,11 @@ void dequantize(isa level, tensor_type type, const void * blocks, float * out, i
 
 // The same, rounded to bf16 (to nearest, ties to even) from the float value.
 void dequantize(isa level, tensor_type type, const void * blocks, bf16 * out, int64_t n) noexcept;
+
+// The same on a GPU for a matrix: `rows` rows of `columns` elements, row_stride bytes apart (even), to rows out_stride elements apart; both pointers are the device's.
+// Bit for bit what the CPU gives, but for NaN: a NaN is one here too, with bits that may be others (0x7fff in bf16). Out: float or bf16. Fastest where blocks, out
+// and the distances of their rows are aligned to 16 bytes. out must not overlap blocks.
+template <typename Out>
+void dequantize(const gpu_context & gpu, tensor_type type, const void * blocks, int64_t row_stride, int64_t rows, int64_t columns, Out * out, int64_t out_stride);
 
 } // namespace continual

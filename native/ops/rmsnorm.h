@@ -1,6 +1,7 @@
 // y = x / sqrt(mean(x²) + eps) · w, by rows (Zhang and Sennrich 2019, arXiv 1910.07467, eq. 4).
 #pragma once
 
+#include "runtime/device.h"
 #include "runtime/thread_pool.h"
 #include "runtime/types.h"
 
@@ -19,6 +20,14 @@ void rmsnorm_forward(const cpu_context & cpu, int64_t rows, int64_t width, int64
 // it is the same on any number of threads.
 template <typename In, typename Dy, typename Dx>
 void rmsnorm_backward(const cpu_context & cpu, int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx,
+                      bool accumulate, float * dw);
+
+// The same on a GPU; all pointers are the device's. dw's sums are in float, in an order of their own that is always the same.
+template <typename In, typename Out>
+void rmsnorm_forward(const gpu_context & gpu, int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, float eps, Out * y, float * inverse_rms);
+
+template <typename In, typename Dy, typename Dx>
+void rmsnorm_backward(const gpu_context & gpu, int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx,
                       bool accumulate, float * dw);
 
 } // namespace continual

@@ -1,6 +1,7 @@
 // Rotary position embedding (Su et al. 2021, arXiv 2104.09864, eq. 34), with llama.cpp's scalings.
 #pragma once
 
+#include "runtime/device.h"
 #include "runtime/thread_pool.h"
 #include "runtime/types.h"
 
@@ -39,6 +40,11 @@ void rope_table(const rope_config & config, int64_t positions, float * table);
 // backward: by the opposite angle, which is the gradient. T: float or bf16.
 template <typename T>
 void rope(const cpu_context & cpu, const rope_config & config, const float * table, int64_t rows, int64_t heads, int64_t width, int64_t stride, const int32_t * position, T * x,
+          bool backward);
+
+// The same on a GPU: table, position and x are the device's, config the host's.
+template <typename T>
+void rope(const gpu_context & gpu, const rope_config & config, const float * table, int64_t rows, int64_t heads, int64_t width, int64_t stride, const int32_t * position, T * x,
           bool backward);
 
 } // namespace continual

@@ -13,6 +13,8 @@ enum class failure {
     mismatch,
     budget,
     cancelled,
+    memory, // of a device
+    device, // something that the driver refuses, or that went wrong on a GPU
 };
 
 class error : public std::runtime_error {

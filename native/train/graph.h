@@ -34,6 +34,7 @@ struct graph_limits {
     int64_t targets = 0;
     int32_t stored_layers = 0;
     int64_t logit_rows = 0;
+    int32_t teacher_k = 0;
     bool reference = false;
     float dropout = 0;
     uint64_t seed = 0;
@@ -56,9 +57,12 @@ public:
     // Sets the result of forward aside as the reference model's.
     virtual void keep_reference() = 0;
 
-    // Losses of the rows of the last forward. With gradient: also its gradient with respect to the hidden states, for backward.
+    // Losses of the rows of the last forward, in `results` after collect. With gradient: also its gradient with respect to the hidden states, for backward.
     // reference_values: the parameters that keep_reference's forward ran with, when targets.reference_weight is set.
     virtual void loss(const loss_rows & rows, const float * values, const float * reference_values, float * gradient, row_result * results) = 0;
+
+    // Waits for the results of the last loss, where there is something to wait for.
+    virtual void collect() = 0;
 
     // From the last loss with gradient down to the lowest layer that is trained.
     virtual void backward(const graph_batch & batch, const loss_rows & rows, const float * values, float * gradient) = 0;
@@ -72,5 +76,14 @@ graph_sizes plan_graph(const model & model, const parameter_layout & parameters,
 
 std::unique_ptr<graph> make_graph(const model & model, const parameter_layout & parameters, const graph_limits & limits, precision how, const cpu_context & cpu, const arena & memory,
                                   arena_layout & layout);
+
+// The same on a GPU: `memory` is the arena there, and the pointers that forward, loss and backward take are the device's, but for those of the batch, the rows and
+// the results, which are the host's.
+class device_weights;
+
+graph_sizes plan_graph_gpu(const model & model, const parameter_layout & parameters, const graph_limits & limits, precision how, arena_layout & layout);
+
+std::unique_ptr<graph> make_graph_gpu(const model & model, const parameter_layout & parameters, const graph_limits & limits, precision how, device & on, const device_weights & weights,
+                                      char * memory, arena_layout & layout);
 
 } // namespace continual

@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include "model/device_weights.h"
 #include "ops/adamw.h"
 
 #include <algorithm>
@@ -29,6 +30,7 @@ graph_limits limits_of(const cn_trainer_config & config, const model & model) {
     limits.length = config.max_length;
     limits.targets = config.max_targets;
     limits.stored_layers = model.config().layers;
+    limits.teacher_k = config.teacher_k;
     limits.reference = config.use_reference != 0;
     limits.dropout = config.dropout;
     limits.seed = config.seed;
@@ -42,6 +44,7 @@ graph_limits limits_of(const cn_trainer_config & config, const model & model) {
 
 struct run_layout {
     int64_t values, gradients, first, second, reference;
+    int64_t squares = -1; // GPU
     int64_t graph; // where the graph's part begins: its offsets follow
     cn_memory memory;
     graph_limits limits;
@@ -52,20 +55,22 @@ precision precision_of(const cn_trainer_config & config) {
 }
 
 // The parameters' part, in the order that `trainer` takes it.
-void lay_out_parameters(const parameter_layout & parameters, const cn_trainer_config & config, arena_layout & layout, run_layout & run) {
+void lay_out_parameters(const parameter_layout & parameters, const cn_trainer_config & config, bool gpu, arena_layout & layout, run_layout & run) {
     run.values = layout.add<float>(parameters.count());
     run.gradients = layout.add<float>(parameters.count());
     run.first = layout.add<float>(parameters.count());
     run.second = layout.add<float>(parameters.count());
     run.reference = config.use_reference != 0 ? layout.add<float>(parameters.count()) : -1;
     run.memory.parameters = layout.size();
+    run.squares = gpu ? layout.add<double>(sum_of_squares_pieces + 1) : -1;
 }
 
-run_layout lay_out_run(const model & model, const parameter_layout & parameters, const cn_trainer_config & config, const graph_limits & limits) {
+run_layout lay_out_run(const model & model, const parameter_layout & parameters, const cn_trainer_config & config, bool gpu, const graph_limits & limits) {
     run_layout run{};
     arena_layout layout;
-    lay_out_parameters(parameters, config, layout, run);
-    const graph_sizes sizes = plan_graph(model, parameters, limits, precision_of(config), config.threads, layout);
+    lay_out_parameters(parameters, config, gpu, layout, run);
+    const graph_sizes sizes = gpu ? plan_graph_gpu(model, parameters, limits, precision_of(config), layout)
+                                  : plan_graph(model, parameters, limits, precision_of(config), config.threads, layout);
     run.memory.activations = sizes.activations;
     run.memory.logits = sizes.logits;
     run.memory.scratch = sizes.scratch;
@@ -77,13 +82,13 @@ run_layout lay_out_run(const model & model, const parameter_layout & parameters,
 }
 
 // The fastest plan that fits: logits in smaller pieces first (each costs another pass over the vocabulary's weights), then layers computed twice.
-run_layout fit(const model & model, const parameter_layout & parameters, const cn_trainer_config & config) {
+run_layout fit(const model & model, const parameter_layout & parameters, const cn_trainer_config & config, bool gpu) {
     graph_limits limits = limits_of(config, model);
     const auto fits = [&](const run_layout & run) { return config.memory_budget <= 0 || run.memory.total <= config.memory_budget; };
-    run_layout run = lay_out_run(model, parameters, config, limits);
+    run_layout run = lay_out_run(model, parameters, config, gpu, limits);
     while (!fits(run) && limits.logit_rows > 64) {
         limits.logit_rows = std::max<int64_t>(64, (limits.logit_rows + 1) / 2);
-        run = lay_out_run(model, parameters, config, limits);
+        run = lay_out_run(model, parameters, config, gpu, limits);
     }
     if (!fits(run)) {
         // Every stored layer costs the same.
@@ -91,18 +96,18 @@ run_layout fit(const model & model, const parameter_layout & parameters, const c
         int32_t high = limits.stored_layers;
         while (low < high) {
             limits.stored_layers = (low + high + 1) / 2;
-            if (fits(lay_out_run(model, parameters, config, limits))) {
+            if (fits(lay_out_run(model, parameters, config, gpu, limits))) {
                 low = limits.stored_layers;
             } else {
                 high = limits.stored_layers - 1;
             }
         }
         limits.stored_layers = low;
-        run = lay_out_run(model, parameters, config, limits);
+        run = lay_out_run(model, parameters, config, gpu, limits);
     }
     while (!fits(run) && limits.logit_rows > 1) {
         limits.logit_rows = (limits.logit_rows + 1) / 2;
-        run = lay_out_run(model, parameters, config, limits);
+        run = lay_out_run(model, parameters, config, gpu, limits);
     }
     if (!fits(run)) {
         throw error(failure::budget, "the memory budget of " + std::to_string(config.memory_budget) + " bytes is too small: with these options the least is " +
@@ -189,21 +194,78 @@ float learning_rate(const cn_trainer_config & config, int64_t step) {
 }
 
 trainer::trainer(std::shared_ptr<const model> model, const cn_trainer_config & config) : model_(std::move(model)), config_(checked(*model_, config)), layout_(*model_, config_) {
-    const run_layout run = fit(*model_, layout_, config_);
+    const run_layout run = fit(*model_, layout_, config_, false);
     memory_ = run.memory;
     arena_ = std::make_unique<arena>(run.memory.total);
     pool_ = std::make_unique<thread_pool>(config_.threads, static_cast<scheduling>(config_.scheduling));
     cpu_ = std::make_unique<cpu_context>(cpu_context{*pool_, static_cast<isa>(config_.isa)});
     arena_layout layout;
     run_layout same{};
-    lay_out_parameters(layout_, config_, layout, same);
+    lay_out_parameters(layout_, config_, false, layout, same);
     values_ = arena_->at<float>(same.values);
     gradients_ = arena_->at<float>(same.gradients);
     first_ = arena_->at<float>(same.first);
     second_ = arena_->at<float>(same.second);
     reference_ = same.reference < 0 ? nullptr : arena_->at<float>(same.reference);
     graph_ = make_graph(*model_, layout_, run.limits, precision_of(config_), *cpu_, *arena_, layout);
-    layout_.initialize(*model_, config_.seed, values_);
+    begin();
+}
+
+trainer::trainer(std::shared_ptr<const model> model, const cn_trainer_config & config, std::shared_ptr<device> on, std::shared_ptr<const device_weights> weights)
+    : model_(std::move(model)), config_(checked(*model_, config)), layout_(*model_, config_), on_(std::move(on)), weights_(std::move(weights)) {
+    const run_layout run = fit(*model_, layout_, config_, true);
+    memory_ = run.memory;
+    arena_ = std::make_unique<arena>(run.memory.parameters);
+    there_ = static_cast<char *>(on_->allocate(run.memory.total));
+    try {
+        on_->zero(there_, run.memory.total);
+        arena_layout layout;
+        run_layout same{};
+        lay_out_parameters(layout_, config_, true, layout, same);
+        const auto floats = [this](int64_t offset) { return reinterpret_cast<float *>(there_ + offset); };
+        values_ = floats(same.values);
+        gradients_ = floats(same.gradients);
+        first_ = floats(same.first);
+        second_ = floats(same.second);
+        reference_ = same.reference < 0 ? nullptr : floats(same.reference);
+        squares_ = reinterpret_cast<double *>(there_ + same.squares);
+        graph_ = make_graph_gpu(*model_, layout_, run.limits, precision_of(config_), *on_, *weights_, there_, layout);
+        // Zeros on both sides.
+        host_is_newer_ = true;
+        begin();
+    } catch (...) {
+        on_->release(there_);
+        throw;
+    }
+}
+
+trainer::~trainer() {
+    if (on_ != nullptr) {
+        graph_.reset();
+        on_->release(there_);
+    }
+}
+
+float * trainer::on_host(float * array) {
+    if (on_ == nullptr || array == nullptr) {
+        return array;
+    }
+    if (!host_is_newer_) {
+        on_->download(arena_->at<char>(0), there_, memory_.parameters);
+        host_is_newer_ = true;
+    }
+    return arena_->at<float>(reinterpret_cast<char *>(array) - there_);
+}
+
+void trainer::to_device() {
+    if (on_ != nullptr && host_is_newer_) {
+        on_->upload(there_, arena_->at<char>(0), memory_.parameters);
+        host_is_newer_ = false;
+    }
+}
+
+void trainer::begin() {
+    layout_.initialize(*model_, config_.seed, values());
     if (reference_ != nullptr) {
         set_reference();
     }
@@ -220,10 +282,10 @@ trainer::trainer(std::shared_ptr<const model> model, const cn_trainer_config & c
     teacher_log_prob_.resize(rows * static_cast<size_t>(config_.teacher_k));
 }
 
-cn_memory trainer::plan(const model & model, const cn_trainer_config & config) {
+cn_memory trainer::plan(const model & model, const cn_trainer_config & config, bool gpu) {
     const cn_trainer_config whole = checked(model, config);
     const parameter_layout layout(model, whole);
-    return fit(model, layout, whole).memory;
+    return fit(model, layout, whole, gpu).memory;
 }
 
 void trainer::set_slice(cn_slice slice, void * user) {
@@ -244,11 +306,21 @@ void trainer::set_reference() {
     if (reference_ == nullptr) {
         refuse("the trainer was made without use_reference, so it has no room for a reference adapter");
     }
-    std::memcpy(reference_, values_, sizeof(float) * static_cast<size_t>(layout_.count()));
+    std::memcpy(reference(), values(), sizeof(float) * static_cast<size_t>(layout_.count()));
+}
+
+void trainer::zero_gradients() {
+    const int64_t bytes = static_cast<int64_t>(sizeof(float)) * layout_.count();
+    if (on_ != nullptr) {
+        on_->zero(gradients_, bytes);
+    }
+    if (on_ == nullptr || host_is_newer_) {
+        std::memset(gradients(), 0, static_cast<size_t>(bytes));
+    }
 }
 
 void trainer::forget_gradients() {
-    std::memset(gradients_, 0, sizeof(float) * static_cast<size_t>(layout_.count()));
+    zero_gradients();
     gathered_weight_ = 0;
     // A step that was given up is done again with the same dropout masks, so that a run stopped in its middle equals one that was not.
     progress_.batches -= gathered_batches_;
@@ -432,6 +504,7 @@ cn_loss trainer::run(const cn_batch_train & batch, bool train, float * log_probs
     packed.tokens = batch.tokens;
     packed.bounds = batch.bounds;
     packed.dropout_stream = static_cast<uint64_t>(progress_.batches);
+    to_device();
     const bool anchored = batch.anchor > 0;
     if (anchored || batch.dpo != 0) {
         graph_->forward(packed, g.rows, reference_, false);
@@ -440,6 +513,7 @@ cn_loss trainer::run(const cn_batch_train & batch, bool train, float * log_probs
             g.rows.targets.reference_weight = anchor_.data();
         } else {
             graph_->loss(g.rows, reference_, nullptr, nullptr, results_.data());
+            graph_->collect();
             for (int64_t i = 0; i < g.rows.count; i++) {
                 reference_log_prob_[static_cast<size_t>(i)] = results_[static_cast<size_t>(i)].log_prob;
             }
@@ -448,6 +522,7 @@ cn_loss trainer::run(const cn_batch_train & batch, bool train, float * log_probs
     graph_->forward(packed, g.rows, values_, train);
     if (batch.dpo != 0) {
         graph_->loss(g.rows, values_, nullptr, nullptr, results_.data());
+        graph_->collect();
         dpo_coefficients(batch, g, loss);
         if (train) {
             g.rows.targets.weight = dpo_weight_.data();
@@ -455,15 +530,19 @@ cn_loss trainer::run(const cn_batch_train & batch, bool train, float * log_probs
         }
     } else {
         graph_->loss(g.rows, values_, reference_, train ? gradients_ : nullptr, results_.data());
+    }
+    if (train) {
+        graph_->backward(packed, g.rows, values_, gradients_);
+    }
+    // Behind the backward pass: on a GPU the wait for the results is one for all of it.
+    graph_->collect();
+    if (batch.dpo == 0) {
         loss = sum(g, batch);
     }
     if (log_probs != nullptr) {
         for (int64_t i = 0; i < g.rows.count; i++) {
             log_probs[row_[static_cast<size_t>(i)]] = results_[static_cast<size_t>(i)].log_prob;
         }
-    }
-    if (train) {
-        graph_->backward(packed, g.rows, values_, gradients_);
     }
     return loss;
 }
@@ -503,7 +582,38 @@ cn_update trainer::update() {
     result.learning_rate = rate;
     // Batches without a single target give a zero gradient; there is nothing to divide by then.
     const double scale = gathered_weight_ > 0 ? 1.0 / gathered_weight_ : 0.0;
-    const double norm = std::sqrt(sum_of_squares(*cpu_, layout_.count(), gradients_)) * scale;
+    adamw_config adam;
+    adam.beta1 = config_.beta1;
+    adam.beta2 = config_.beta2;
+    adam.eps = config_.eps;
+    adam.step = result.step;
+    const auto parts = [&](auto && step) {
+        const auto part = [&](int64_t begin, int64_t end, float part_rate, float decay) {
+            adam.learning_rate = part_rate;
+            adam.weight_decay = decay;
+            step(begin, end - begin);
+        };
+        if (layout_.full()) {
+            part(0, layout_.vectors_begin(), rate, config_.weight_decay);
+            part(layout_.vectors_begin(), layout_.count(), rate, 0.0f);
+        } else {
+            part(0, layout_.b_begin(), rate, config_.weight_decay);
+            part(layout_.b_begin(), layout_.count(), rate * config_.b_rate_ratio, config_.weight_decay);
+        }
+    };
+    double squares = 0.0;
+    if (on_ != nullptr) {
+        to_device();
+        const gpu_context gpu{*on_};
+        sum_of_squares(gpu, layout_.count(), gradients_, squares_);
+        parts([&](int64_t begin, int64_t n) {
+            adamw_clipped(gpu, adam, config_.clip_norm, scale, squares_, n, values_ + begin, gradients_ + begin, first_ + begin, second_ + begin);
+        });
+        on_->download(&squares, squares_, sizeof squares);
+    } else {
+        squares = sum_of_squares(*cpu_, layout_.count(), gradients_);
+    }
+    const double norm = std::sqrt(squares) * scale;
     result.gradient_norm = norm;
     if (!std::isfinite(norm)) {
         result.step = progress_.step;
@@ -512,23 +622,9 @@ cn_update trainer::update() {
         forget_gradients();
         return result;
     }
-    adamw_config adam;
-    adam.beta1 = config_.beta1;
-    adam.beta2 = config_.beta2;
-    adam.eps = config_.eps;
-    adam.step = result.step;
-    adam.gradient_scale = static_cast<float>(config_.clip_norm > 0 && norm > config_.clip_norm ? scale * config_.clip_norm / norm : scale);
-    const auto part = [&](int64_t begin, int64_t end, float part_rate, float decay) {
-        adam.learning_rate = part_rate;
-        adam.weight_decay = decay;
-        adamw(*cpu_, adam, end - begin, values_ + begin, gradients_ + begin, first_ + begin, second_ + begin);
-    };
-    if (layout_.full()) {
-        part(0, layout_.vectors_begin(), rate, config_.weight_decay);
-        part(layout_.vectors_begin(), layout_.count(), rate, 0.0f);
-    } else {
-        part(0, layout_.b_begin(), rate, config_.weight_decay);
-        part(layout_.b_begin(), layout_.count(), rate * config_.b_rate_ratio, config_.weight_decay);
+    if (on_ == nullptr) {
+        adam.gradient_scale = static_cast<float>(config_.clip_norm > 0 && norm > config_.clip_norm ? scale * config_.clip_norm / norm : scale);
+        parts([&](int64_t begin, int64_t n) { adamw(*cpu_, adam, n, values_ + begin, gradients_ + begin, first_ + begin, second_ + begin); });
     }
     progress_.step = result.step;
     result.skipped_total = progress_.skipped;

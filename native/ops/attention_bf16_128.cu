@@ -1,0 +1,7 @@
+#include "ops/attention_kernels.cuh"
+
+namespace continual {
+
+CN_ATTENTION_BF16(128)
+
+} // namespace continual

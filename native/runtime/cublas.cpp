@@ -1,0 +1,203 @@
+#include "runtime/cublas.h"
+
+#include <map>
+#include <tuple>
+
+namespace continual {
+
+namespace {
+
+// From NVIDIA's documentation of cuBLASLt; the values are the same in 12 and 13.
+using status = int32_t;
+constexpr int32_t type_f32 = 0;          // CUDA_R_32F
+constexpr int32_t type_bf16 = 14;        // CUDA_R_16BF
+constexpr int32_t compute_f32 = 68;      // CUBLAS_COMPUTE_32F
+constexpr int32_t operation_t = 1;       // CUBLAS_OP_T
+constexpr int32_t attribute_trans_a = 3; // CUBLASLT_MATMUL_DESC_TRANSA
+constexpr int32_t attribute_trans_b = 4; // CUBLASLT_MATMUL_DESC_TRANSB
+constexpr int32_t preference_workspace = 1;
+constexpr int32_t preference_alignment[4] = {5, 6, 7, 8}; // of A, B, C, D in bytes
+
+struct heuristic {
+    uint64_t algorithm[8];
+    size_t workspace;
+    status state;
+    float waves;
+    int32_t reserved[4];
+};
+static_assert(sizeof(heuristic) == 96);
+
+#define CN_CUBLAS_FUNCTIONS(f)                                                                                                                                        \
+    f(create, "cublasLtCreate", (void **))                                                                                                                            \
+    f(destroy, "cublasLtDestroy", (void *))                                                                                                                           \
+    f(product_create, "cublasLtMatmulDescCreate", (void **, int32_t, int32_t))                                                                                        \
+    f(product_set, "cublasLtMatmulDescSetAttribute", (void *, int32_t, const void *, size_t))                                                                         \
+    f(product_destroy, "cublasLtMatmulDescDestroy", (void *))                                                                                                         \
+    f(layout_create, "cublasLtMatrixLayoutCreate", (void **, int32_t, uint64_t, uint64_t, int64_t))                                                                   \
+    f(layout_destroy, "cublasLtMatrixLayoutDestroy", (void *))                                                                                                        \
+    f(preference_create, "cublasLtMatmulPreferenceCreate", (void **))                                                                                                 \
+    f(preference_set, "cublasLtMatmulPreferenceSetAttribute", (void *, int32_t, const void *, size_t))                                                                \
+    f(preference_destroy, "cublasLtMatmulPreferenceDestroy", (void *))                                                                                                \
+    f(choose, "cublasLtMatmulAlgoGetHeuristic", (void *, void *, void *, void *, void *, void *, void *, int32_t, heuristic *, int32_t *))                            \
+    f(run, "cublasLtMatmul",                                                                                                                                          \
+      (void *, void *, const void *, const void *, void *, const void *, void *, const void *, const void *, void *, void *, void *, const void *, void *, size_t, cu_stream))
+
+struct functions {
+#define CN_DECLARE(member, symbol, parameters) status(*member) parameters = nullptr;
+    CN_CUBLAS_FUNCTIONS(CN_DECLARE)
+#undef CN_DECLARE
+};
+
+void check(status result, const char * what) {
+    if (result == 0) {
+        return;
+    }
+    // CUBLAS_STATUS_NOT_INITIALIZED, _ALLOC_FAILED, _INVALID_VALUE, _ARCH_MISMATCH, _EXECUTION_FAILED, _NOT_SUPPORTED
+    const char * name = result == 1    ? "not initialized"
+                        : result == 3  ? "allocation failed"
+                        : result == 7  ? "invalid value"
+                        : result == 8  ? "the device lacks a feature"
+                        : result == 13 ? "execution failed"
+                        : result == 15 ? "not supported"
+                                       : "unknown";
+    throw error(result == 3 ? failure::memory : failure::device, std::string(what) + " failed with cuBLAS's status " + std::to_string(result) + " (" + name + ")");
+}
+
+uint32_t alignment_of(const void * pointer) {
+    const auto bits = reinterpret_cast<uintptr_t>(pointer) | 256;
+    return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
+// What the choice of an algorithm depends on.
+using key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int32_t, uint32_t, uint32_t, uint32_t>;
+
+// The library's description of a product, with the algorithm that it chose.
+struct plan {
+    void * product = nullptr;
+    void * layouts[3] = {}; // right, left, out
+    heuristic chosen{};
+};
+
+} // namespace
+
+struct cublas::state {
+    library from;
+    functions call;
+    void * handle = nullptr;
+    std::map<key, plan> plans;
+
+    ~state() {
+        for (auto & [shape, p] : plans) {
+            drop(p);
+        }
+        if (handle != nullptr) {
+            call.destroy(handle);
+        }
+    }
+
+    void drop(plan & p) {
+        for (void * layout : p.layouts) {
+            if (layout != nullptr) {
+                call.layout_destroy(layout);
+            }
+        }
+        if (p.product != nullptr) {
+            call.product_destroy(p.product);
+        }
+    }
+
+    const plan & plan_of(const device_product & p) {
+        const int32_t flags = (p.left.is_bf16 ? 1 : 0) | (p.out_is_bf16 ? 2 : 0) | (p.left.transposed ? 4 : 0) | (p.right.transposed ? 8 : 0);
+        const uint32_t alignments[3] = {alignment_of(p.right.data), alignment_of(p.left.data), alignment_of(p.out)};
+        const key shape(p.m, p.n, p.k, p.left.stride, p.right.stride, p.out_stride, flags, alignments[0], alignments[1], alignments[2]);
+        const auto found = plans.find(shape);
+        if (found != plans.end()) {
+            return found->second;
+        }
+        plan made;
+        try {
+            describe(p, alignments, made);
+        } catch (...) {
+            drop(made);
+            throw;
+        }
+        return plans.emplace(shape, made).first->second;
+    }
+
+    // Row-major matrices are the column-major transposes of themselves: outᵀ = rightᵀ · leftᵀ.
+    void describe(const device_product & p, const uint32_t alignments[3], plan & made) {
+        check(call.product_create(&made.product, compute_f32, type_f32), "cublasLtMatmulDescCreate");
+        if (p.right.transposed) {
+            check(call.product_set(made.product, attribute_trans_a, &operation_t, sizeof operation_t), "cublasLtMatmulDescSetAttribute");
+        }
+        if (p.left.transposed) {
+            check(call.product_set(made.product, attribute_trans_b, &operation_t, sizeof operation_t), "cublasLtMatmulDescSetAttribute");
+        }
+        const auto layout = [&](int which, bool is_bf16, int64_t rows, int64_t columns, int64_t stride) {
+            check(call.layout_create(&made.layouts[which], is_bf16 ? type_bf16 : type_f32, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), stride), "cublasLtMatrixLayoutCreate");
+        };
+        layout(0, p.right.is_bf16, p.right.transposed ? p.k : p.n, p.right.transposed ? p.n : p.k, p.right.stride);
+        layout(1, p.left.is_bf16, p.left.transposed ? p.m : p.k, p.left.transposed ? p.k : p.m, p.left.stride);
+        layout(2, p.out_is_bf16, p.n, p.m, p.out_stride);
+        void * preference = nullptr;
+        check(call.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
+        const size_t workspace = workspace_bytes;
+        status set = call.preference_set(preference, preference_workspace, &workspace, sizeof workspace);
+        for (int i = 0; i < 4 && set == 0; i++) {
+            set = call.preference_set(preference, preference_alignment[i], &alignments[i < 2 ? i : 2], sizeof(uint32_t));
+        }
+        int32_t count = 0;
+        if (set == 0) {
+            set = call.choose(handle, made.product, made.layouts[0], made.layouts[1], made.layouts[2], made.layouts[2], preference, 1, &made.chosen, &count);
+        }
+        call.preference_destroy(preference);
+        check(set, "cublasLtMatmulAlgoGetHeuristic");
+        if (count < 1) {
+            throw error(failure::device, "cuBLAS has no algorithm for a product of " + std::to_string(p.m) + " x " + std::to_string(p.n) + " x " + std::to_string(p.k));
+        }
+    }
+};
+
+cublas::cublas(std::unique_ptr<state> made) : state_(std::move(made)) {}
+cublas::~cublas() = default;
+
+const std::string & cublas::name() const noexcept {
+    return state_->from.name();
+}
+
+std::unique_ptr<cublas> cublas::open(std::string & why) {
+    auto made = std::make_unique<state>();
+#if defined(_WIN32)
+    made->from = library({"cublasLt64_13.dll", "cublasLt64_12.dll"});
+#else
+    made->from = library({"libcublasLt.so.13", "libcublasLt.so.12"});
+#endif
+    if (!made->from.is_open()) {
+        why = made->from.why();
+        return nullptr;
+    }
+#define CN_FIND(member, symbol, parameters)                                                        \
+    made->call.member = reinterpret_cast<decltype(made->call.member)>(made->from.find(symbol));  \
+    if (made->call.member == nullptr) {                                                            \
+        why = made->from.name() + " has no " symbol;                                               \
+        return nullptr;                                                                            \
+    }
+    CN_CUBLAS_FUNCTIONS(CN_FIND)
+#undef CN_FIND
+    if (const status result = made->call.create(&made->handle); result != 0) {
+        made->handle = nullptr;
+        why = "cublasLtCreate failed with status " + std::to_string(result);
+        return nullptr;
+    }
+    return std::unique_ptr<cublas>(new cublas(std::move(made)));
+}
+
+void cublas::multiply(const device_product & p, void * workspace, cu_stream stream) {
+    const plan & made = state_->plan_of(p);
+    const float beta = p.accumulate ? 1.0f : 0.0f;
+    check(state_->call.run(state_->handle, made.product, &p.scale, p.right.data, made.layouts[0], p.left.data, made.layouts[1], &beta, p.out, made.layouts[2], p.out, made.layouts[2],
+                           made.chosen.algorithm, workspace, workspace_bytes, stream),
+          "cublasLtMatmul");
+}
+
+} // namespace continual

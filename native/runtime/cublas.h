@@ -1,0 +1,32 @@
+// Matrix products by cuBLASLt, opened at run time: the library that llama.cpp's CUDA backend brings along.
+#pragma once
+
+#include "runtime/cuda_driver.h"
+#include "runtime/device.h"
+
+#include <memory>
+#include <string>
+
+namespace continual {
+
+class cublas {
+public:
+    // Bytes of device memory that a product may use beside its operands.
+    static constexpr int64_t workspace_bytes = int64_t{32} << 20;
+
+    // Null where the library cannot be opened; `why` says the reason then. A context must be current.
+    static std::unique_ptr<cublas> open(std::string & why);
+    ~cublas();
+
+    const std::string & name() const noexcept;
+
+    // Queued on `stream`. Throws error(device). workspace: workspace_bytes of device memory, which only products on this stream use.
+    void multiply(const device_product & product, void * workspace, cu_stream stream);
+
+private:
+    struct state;
+    explicit cublas(std::unique_ptr<state> made);
+    std::unique_ptr<state> state_;
+};
+
+} // namespace continual

@@ -1,0 +1,75 @@
+// A GPU by the CUDA driver, in the device's primary context, which is where llama.cpp's backend has its weights.
+#pragma once
+
+#include "runtime/cublas.h"
+#include "runtime/cuda_driver.h"
+#include "runtime/device.h"
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace continual {
+
+struct device_info {
+    std::string name;
+    int32_t major = 0;
+    int32_t minor = 0;
+    int32_t multiprocessors = 0;
+    int64_t memory = 0;      // bytes
+    int64_t free_memory = 0; // bytes, at the time of asking
+};
+
+class cuda_device final : public device {
+public:
+    // How many there are; 0 where there is no driver.
+    static int32_t count() noexcept;
+
+    // Throws error(device) for no driver, no such device, one older than sm_80, or a build without kernels.
+    explicit cuda_device(int32_t ordinal) : cuda_device(ordinal, cuda_driver::get()) {}
+    // By another driver, for tests.
+    cuda_device(int32_t ordinal, const cuda_driver & driver);
+    ~cuda_device() override;
+    cuda_device(const cuda_device &) = delete;
+    cuda_device & operator=(const cuda_device &) = delete;
+
+    device_info info() const;
+    // What matrix products run on: the library's name, or "own kernels".
+    const std::string & products() const noexcept { return products_; }
+
+    void * allocate(int64_t bytes) override;
+    void release(void * memory) noexcept override;
+    void upload(void * to, const void * from, int64_t bytes) override;
+    void download(void * to, const void * from, int64_t bytes) override;
+    void copy(void * to, const void * from, int64_t bytes) override;
+    void zero(void * at, int64_t bytes) override;
+    void synchronize() override;
+    void pace() override;
+    void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count) override;
+    void multiply(const device_product & product) override;
+
+private:
+    struct loaded {
+        cu_function function = nullptr;
+        int64_t shared_bytes = 0; // allowed so far
+    };
+
+    void enter() const;
+    void close() noexcept;
+    loaded & find(const char * kernel);
+    cu_module load(int32_t code);
+
+    const cuda_driver & driver_;
+    cu_device device_ = 0;
+    cu_context context_ = nullptr;
+    cu_stream stream_ = nullptr;
+    cu_event marks_[2] = {}; // of the last two calls of pace, by turns
+    int64_t paced_ = 0;
+    std::unique_ptr<cublas> cublas_;
+    void * workspace_ = nullptr;
+    std::string products_;
+    std::map<int32_t, cu_module> modules_;
+    std::map<std::string, loaded, std::less<>> kernels_;
+};
+
+} // namespace continual
