@@ -66,6 +66,9 @@ public sealed record TrainingOptions
     /// <summary>null: bf16 where the processor multiplies it, else F32.</summary>
     public TrainingPrecision? Precision { get; init; }
 
+    /// <summary>The GPU that trains, counted from 0; null: the CPU.</summary>
+    public int? Device { get; init; }
+
     /// <summary>Threads that compute; 0: one per processor. Does not change results.</summary>
     public int Threads { get; init; }
 
@@ -125,6 +128,7 @@ public sealed record TrainingOptions
         Between("beta2", Beta2, 0, 0.999999);
         Between("weight-decay", WeightDecay, 0, 10);
         Between("clip", Clip, 0, 1e9);
+        Between("device", Device ?? 0, 0, 1023);
         Between("threads", Threads, 0, 512);
         Between("memory-budget", MemoryBudget, 0, long.MaxValue);
         Between("validation-share", ValidationShare, 0, 0.9);
@@ -160,7 +164,7 @@ public sealed record TrainingOptions
             ["beta2"] = Text(Beta2),
             ["weight-decay"] = Text(WeightDecay),
             ["clip"] = Text(Clip),
-            ["precision"] = (Precision ?? TrainerOptions.BestPrecision).ToString().ToLowerInvariant(),
+            ["precision"] = (Precision ?? TrainerOptions.BestPrecisionOn(Device)).ToString().ToLowerInvariant(),
             ["memory-budget"] = Text(MemoryBudget),
             ["validation-share"] = Text(ValidationShare),
             ["validation-every"] = Text(ValidationEvery),
@@ -168,6 +172,11 @@ public sealed record TrainingOptions
             ["anchor"] = Text(Anchor),
             ["dpo-beta"] = Text(DpoBeta),
         };
+        if (Device is not null)
+        {
+            // The sums of a GPU are in another order; which GPU it is does not matter.
+            options.Add("device", "gpu");
+        }
         foreach ((string option, string value) in Others)
         {
             options.Add(option, value);

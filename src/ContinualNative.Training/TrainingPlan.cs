@@ -150,6 +150,7 @@ public sealed class TrainingPlan
     {
         Mode = Options.Mode,
         Precision = Options.Precision,
+        Device = Options.Device,
         Threads = Options.Threads,
         Idle = Options.LowPriority,
         MaxTokens = Options.BatchTokens,

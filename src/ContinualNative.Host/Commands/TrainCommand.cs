@@ -39,6 +39,7 @@ internal static class TrainCommand
         Option<int> accumulate = new("--accumulate") { Description = "Batches to a step (default: 1).", HelpName = "N", DefaultValueFactory = static _ => Defaults.Accumulate };
         Option<ulong> seed = new("--seed") { Description = "Equal seeds give equal adapters (default: 1).", HelpName = "N", DefaultValueFactory = static _ => Defaults.Seed };
         Option<string> precision = new("--precision") { Description = "auto, f32 or bf16 (default: auto, bf16 where the processor multiplies it).", HelpName = "KIND" };
+        Option<string> device = new("--device") { Description = "cpu, or the number of an NVIDIA GPU (default: cpu).", HelpName = "WHICH" };
         Option<int> threads = new("--threads") { Description = "Threads that compute (default: one per physical core).", HelpName = "N" };
         Option<bool> lowPriority = new("--low-priority") { Description = "Compute only when nothing else wants the processor." };
         Option<string> memoryBudget = new("--memory-budget") { Description = "Most memory beyond the model's file, such as 1GiB (default: no limit).", HelpName = "SIZE" };
@@ -58,7 +59,7 @@ internal static class TrainCommand
         Command command = new(Name, "Train a LoRA adapter on a quantized GGUF model. Loss is on the answers only. Interrupted, it leaves a checkpoint that --resume goes on from.")
         {
             model, data, output, init, rank, alpha, rsLora, targets, lr, bRateRatio, warmup, finalRate, weightDecay, clip, dropout, epochs, batchTokens, seqLen, accumulate, seed,
-            precision, threads, lowPriority, memoryBudget, validation, validationShare, validationEvery, patience, anchor, dpoBeta, checkpoint, checkpointEvery, resume, noParity,
+            precision, device, threads, lowPriority, memoryBudget, validation, validationShare, validationEvery, patience, anchor, dpoBeta, checkpoint, checkpointEvery, resume, noParity,
             template, peft, json,
         };
         command.SetAction((parsed, cancel) => CommandRun.GuardAsync(Name, () => RunAsync(
@@ -95,6 +96,7 @@ internal static class TrainCommand
                     WeightDecay = parsed.GetValue(weightDecay),
                     Clip = parsed.GetValue(clip),
                     Precision = PrecisionOf(parsed.GetValue(precision)),
+                    Device = DeviceOf(parsed.GetValue(device)),
                     Threads = parsed.GetValue(threads),
                     LowPriority = parsed.GetValue(lowPriority),
                     MemoryBudget = parsed.GetValue(memoryBudget) is { } size ? ByteSize.Parse("memory-budget", size) : 0,
@@ -145,6 +147,12 @@ internal static class TrainCommand
         "bf16" => TrainingPrecision.Bf16,
         _ => throw new SettingException("precision", $"'{name}' is none of auto, f32 and bf16"),
     };
+
+    /// <summary>The GPU that a name means; null: the CPU.</summary>
+    internal static int? DeviceOf(string? name) =>
+        name is null || name.Equals("cpu", StringComparison.OrdinalIgnoreCase) ? null
+        : int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
+        : throw new SettingException("device", $"'{name}' is neither cpu nor the number of a GPU, such as 0");
 
     internal static TimeSpan Seconds(double seconds) =>
         seconds is >= 0 and <= 1e7 ? TimeSpan.FromSeconds(seconds) : throw new SettingException("checkpoint-every", string.Create(CultureInfo.InvariantCulture, $"{seconds} does not lie between 0 and 1E+07"));
@@ -219,6 +227,7 @@ internal static class TrainCommand
         json.WriteFinite("tokens_per_second", Math.Round(result.TokensPerSecond, 1));
         json.WriteNumber("seconds", Math.Round(result.Seconds, 3));
         json.WriteString("precision", outcome.Precision.ToString().ToLowerInvariant());
+        json.WriteString("device", plan.Options.Device is { } device ? device.ToString(CultureInfo.InvariantCulture) : "cpu");
         json.WriteNumber("threads", plan.Options.Threads);
         json.WriteNumber("peak_bytes", outcome.PeakBytes);
         if (outcome.PeakAnonymousBytes is { } anonymous)

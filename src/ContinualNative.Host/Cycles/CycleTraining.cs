@@ -177,7 +177,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
     {
         ParityCheck check = await ParityCheck.ScoreServedAsync(plan, serve.Model, model.Engine, cancellationToken);
         using TrainerHandle trainer = TrainerHandle.Create(weights, plan.ToTrainer());
-        await Task.Run(() => check.Compare(trainer, plan.ToTrainer().Precision ?? TrainerOptions.BestPrecision, static () => { }, cancellationToken), cancellationToken);
+        await Task.Run(() => check.Compare(trainer, plan.ToTrainer().Precision ?? TrainerOptions.BestPrecisionOn(plan.Options.Device), static () => { }, cancellationToken), cancellationToken);
     }
 
     private async Task<TrainingResult> TrainAsync(

@@ -46,7 +46,7 @@ internal sealed class PretrainJob(PretrainRequest request)
         using TrainerHandle trainer = TrainerHandle.Create(model, native);
         TrainingResult result = await RunAsync(model, trainer, plan, folder, fresh, cancellationToken);
         // From here on the run can't be gone on with half-way, so an interrupt comes too late.
-        TrainingPrecision precision = native.Precision ?? TrainerOptions.BestPrecision;
+        TrainingPrecision precision = native.Precision ?? TrainerOptions.BestPrecisionOn(native.Device);
         ParityResult? parity = null;
         await output.WriteFileAsync(
             path => trainer.ExportModel(path, (int)request.Type),

@@ -45,7 +45,7 @@ internal sealed class TrainJob(TrainRequest request)
         }
         ProcessMemory.Forget();
         using TrainerHandle trainer = TrainerHandle.Create(model, options);
-        TrainingPrecision precision = options.Precision ?? TrainerOptions.BestPrecision;
+        TrainingPrecision precision = options.Precision ?? TrainerOptions.BestPrecisionOn(options.Device);
         return await Task.Run(() => Train(model, trainer, plan, folder, output, check, precision, cancellationToken), CancellationToken.None);
     }
 

@@ -41,13 +41,20 @@ public sealed unsafe class TrainerHandle : SafeHandle
         }
     }
 
-    /// <summary>What a trainer of this kind would take, without making it. Throws Budget, Unsupported or Argument.</summary>
+    /// <summary>What a trainer of this kind would take, without making it. Throws Budget, Unsupported, Argument, or Device.</summary>
     public static TrainerMemory Plan(TrainableModelHandle model, TrainerOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
         TrainerConfigNative config = options.ToNative();
         TrainerMemoryNative memory;
-        TrainerNative.Check("cn_trainer_plan", TrainerNative.cn_trainer_plan(model, &config, &memory));
+        if (options.Device is { } device)
+        {
+            TrainerNative.Check("cn_trainer_plan_on", TrainerNative.cn_trainer_plan_on(model, device, &config, &memory));
+        }
+        else
+        {
+            TrainerNative.Check("cn_trainer_plan", TrainerNative.cn_trainer_plan(model, &config, &memory));
+        }
         return Managed(memory);
     }
 
@@ -57,7 +64,14 @@ public sealed unsafe class TrainerHandle : SafeHandle
         ArgumentNullException.ThrowIfNull(options);
         TrainerConfigNative config = options.ToNative();
         nint trainer;
-        TrainerNative.Check("cn_trainer_create", TrainerNative.cn_trainer_create(model, &config, &trainer));
+        if (options.Device is { } device)
+        {
+            TrainerNative.Check("cn_trainer_create_on", TrainerNative.cn_trainer_create_on(model, device, &config, &trainer));
+        }
+        else
+        {
+            TrainerNative.Check("cn_trainer_create", TrainerNative.cn_trainer_create(model, &config, &trainer));
+        }
         TrainerHandle handle = new(trainer);
         try
         {

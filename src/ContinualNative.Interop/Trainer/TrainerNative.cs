@@ -20,9 +20,14 @@ internal static unsafe partial class TrainerNative
     [LibraryImport(Firewall.Library)] internal static partial int cn_model_describe(TrainableModelHandle model, TrainableModelNative* info);
     [LibraryImport(Firewall.Library)] internal static partial int cn_model_changed(TrainableModelHandle model, int* changed);
 
+    [LibraryImport(Firewall.Library)] internal static partial int cn_device_count(int* count);
+    [LibraryImport(Firewall.Library)] internal static partial int cn_device_describe(int device, TrainingDeviceNative* info);
+
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_defaults(TrainerConfigNative* config);
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_plan(TrainableModelHandle model, TrainerConfigNative* config, TrainerMemoryNative* memory);
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_create(TrainableModelHandle model, TrainerConfigNative* config, nint* trainer);
+    [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_plan_on(TrainableModelHandle model, int device, TrainerConfigNative* config, TrainerMemoryNative* memory);
+    [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_create_on(TrainableModelHandle model, int device, TrainerConfigNative* config, nint* trainer);
     [LibraryImport(Firewall.Library)] internal static partial void cn_trainer_free(nint trainer);
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_set_slice(TrainerHandle trainer, delegate* unmanaged[Cdecl]<nint, int> slice, nint user);
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_accumulate(TrainerHandle trainer, TrainingBatchNative* batch, TrainingLossNative* loss);

@@ -80,7 +80,10 @@ public sealed record TrainerOptions
     /// <summary>What is trained.</summary>
     public TrainingMode Mode { get; init; }
 
-    /// <summary>How it computes; null: bf16 where the processor multiplies it, else float.</summary>
+    /// <summary>The GPU that trains, counted from 0; null: the CPU.</summary>
+    public int? Device { get; init; }
+
+    /// <summary>How it computes; null: bf16 where the processor multiplies it, as every GPU that can train does, else float.</summary>
     public TrainingPrecision? Precision { get; init; }
 
     /// <summary>The kernels.</summary>
@@ -110,7 +113,7 @@ public sealed record TrainerOptions
     /// <summary>Whether a reference adapter is kept, for the KL anchor and DPO.</summary>
     public bool UseReference { get; init; }
 
-    /// <summary>Bytes beyond the mapped file; 0: no limit.</summary>
+    /// <summary>Bytes beyond the weights; 0: no limit, or what a GPU has free.</summary>
     public long MemoryBudget { get; init; }
 
     /// <summary>Rank of the adapters.</summary>
@@ -161,14 +164,14 @@ public sealed record TrainerOptions
     /// <summary>Largest norm of the whole gradient; 0: no clipping.</summary>
     public float ClipNorm { get; init; } = 1;
 
-    /// <summary>What this processor computes in when <see cref="Precision"/> is null.</summary>
-    public static TrainingPrecision BestPrecision => (TrainingPrecision)Defaults().Precision;
+    /// <summary>What a processor computes in when <see cref="Precision"/> is null.</summary>
+    public static TrainingPrecision BestPrecisionOn(int? device) => device is null ? (TrainingPrecision)Defaults().Precision : TrainingPrecision.Bf16;
 
     internal TrainerConfigNative ToNative()
     {
         TrainerConfigNative config = Defaults();
         config.Mode = (int)Mode;
-        config.Precision = Precision is { } precision ? (int)precision : config.Precision;
+        config.Precision = (int)(Precision ?? BestPrecisionOn(Device));
         config.Instructions = (int)Instructions;
         config.Threads = Threads;
         config.Scheduling = Idle ? 1 : 0;

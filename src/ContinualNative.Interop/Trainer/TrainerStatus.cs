@@ -29,4 +29,7 @@ public enum TrainerStatus
 
     /// <summary>The slice callback asked to stop.</summary>
     Cancelled = 9,
+
+    /// <summary>There is no usable GPU or driver, or it failed.</summary>
+    Device = 10,
 }

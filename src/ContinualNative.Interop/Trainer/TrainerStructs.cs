@@ -101,6 +101,18 @@ internal struct TrainingLossNative
 }
 
 [StructLayout(LayoutKind.Sequential)]
+internal unsafe struct TrainingDeviceNative
+{
+    public long Memory;
+    public long FreeMemory;
+    public int Major;
+    public int Minor;
+    public int Multiprocessors;
+    public fixed byte Name[192];
+    public fixed byte Products[128];
+}
+
+[StructLayout(LayoutKind.Sequential)]
 internal struct TrainingUpdateNative
 {
     public long Step;

@@ -22,6 +22,7 @@ public sealed class StructLayoutTests
         (FirewallLayout.Structure.BatchTrain, typeof(TrainingBatchNative)),
         (FirewallLayout.Structure.Loss, typeof(TrainingLossNative)),
         (FirewallLayout.Structure.Update, typeof(TrainingUpdateNative)),
+        (FirewallLayout.Structure.DeviceInfo, typeof(TrainingDeviceNative)),
     ];
 
     public static TheoryData<int> Indexes => [.. Enumerable.Range(0, Mirrors.Length)];
