@@ -230,6 +230,10 @@ constexpr field_layout device_fields[] = {
     FIELD(cn_device_info, products),
 };
 
+constexpr field_layout tensor_fields[] = {
+    FIELD(cn_tensor, name), FIELD(cn_tensor, type), FIELD(cn_tensor, dimensions), FIELD(cn_tensor, ne), FIELD(cn_tensor, data),
+};
+
 #undef FIELD
 
 template <typename Struct, std::size_t N>
@@ -252,6 +256,7 @@ constexpr struct_layout structs[] = {
     describe<cn_loss>("cn_loss", loss_fields),
     describe<cn_update>("cn_update", update_fields),
     describe<cn_device_info>("cn_device_info", device_fields),
+    describe<cn_tensor>("cn_tensor", tensor_fields),
 };
 
 void copy_name(const char * from, char * to, int32_t capacity) noexcept {

@@ -193,7 +193,8 @@ enum {
     CN_STRUCT_BATCH_TRAIN = 9,
     CN_STRUCT_LOSS = 10,
     CN_STRUCT_UPDATE = 11,
-    CN_STRUCT_DEVICE_INFO = 12
+    CN_STRUCT_DEVICE_INFO = 12,
+    CN_STRUCT_TENSOR = 13
 };
 
 /* ---- About this library ---- */

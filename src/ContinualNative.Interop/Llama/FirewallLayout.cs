@@ -24,6 +24,7 @@ internal static unsafe partial class FirewallLayout
         Loss,
         Update,
         DeviceInfo,
+        Tensor,
     }
 
     /// <summary>One field: its name in C, and its offset and size in bytes.</summary>

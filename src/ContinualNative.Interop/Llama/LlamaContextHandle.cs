@@ -101,9 +101,14 @@ public sealed unsafe class LlamaContextHandle : SafeHandle
     public LlamaPooling Pooling => (LlamaPooling)LlamaNative.llama_pooling_type(this);
 
     /// <summary>Makes a context on a model; throws <see cref="LlamaException"/>, for want of memory most often.</summary>
-    public static LlamaContextHandle Create(LlamaModelHandle model, LlamaContextOptions options, LlamaThreadpool? threadpool = null)
+    public static LlamaContextHandle Create(LlamaModelHandle model, LlamaContextOptions options, LlamaThreadpool? threadpool = null) => Create(model, options, threadpool, 0, 0);
+
+    /// <summary>The same; <paramref name="onNode"/> (<c>ggml_backend_sched_eval_callback</c>) is called for each node of a computation.</summary>
+    internal static LlamaContextHandle Create(LlamaModelHandle model, LlamaContextOptions options, LlamaThreadpool? threadpool, nint onNode, nint user)
     {
         LlamaContextParams parameters = LlamaNative.llama_context_default_params();
+        parameters.EvalCallback = onNode;
+        parameters.EvalUserData = user;
         parameters.Context = (uint)options.KvTokens;
         parameters.Batch = (uint)options.BatchTokens;
         parameters.MicroBatch = (uint)options.BatchTokens;

@@ -32,6 +32,12 @@ internal static unsafe partial class LlamaNative
     [LibraryImport(GgmlBase)] internal static partial int ggml_backend_dev_type(nint device);
     [LibraryImport(GgmlBase)] internal static partial nint ggml_backend_dev_backend_reg(nint device);
     [LibraryImport(GgmlBase, StringMarshalling = StringMarshalling.Utf8)] internal static partial nint ggml_backend_reg_get_proc_address(nint registry, string name);
+    [LibraryImport(GgmlBase)] internal static partial nuint ggml_tensor_overhead();
+    [LibraryImport(GgmlBase)] internal static partial byte* ggml_get_name(void* tensor);
+    [LibraryImport(GgmlBase)] internal static partial nint ggml_get_data(void* tensor);
+    [LibraryImport(GgmlBase)] internal static partial nuint ggml_nbytes(void* tensor);
+    [LibraryImport(GgmlBase)] internal static partial nint ggml_backend_buffer_get_type(nint buffer);
+    [LibraryImport(GgmlBase)] internal static partial byte* ggml_backend_buft_name(nint type);
     [LibraryImport(GgmlBase)] internal static partial void ggml_threadpool_params_init(GgmlThreadpoolParams* parameters, int threads);
 
     // Model

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using ContinualNative.Interop.Llama;
 
 namespace ContinualNative.Interop.Trainer;
 
@@ -55,6 +56,45 @@ public sealed unsafe class TrainableModelHandle : SafeHandle
         nint model;
         TrainerNative.Check("cn_model_open", TrainerNative.cn_model_open(path, &model));
         return new TrainableModelHandle(model);
+    }
+
+    /// <summary>
+    /// Lets trainers on a GPU, made from now on, use weights that the engine has there; what is on other devices is passed over, and copied when it is needed. When a trainer
+    /// is made they are compared with the file by samples (Mismatch). <paramref name="weights"/> must come from the model at the same path, which must live as long as
+    /// this model and its trainers.
+    /// </summary>
+    /// <returns>How many of the weights are on that GPU.</returns>
+    public int Lend(int device, IReadOnlyList<LlamaWeight> weights)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        LlamaWeight[] there = [.. weights.Where(w => w.CudaDevice == device)];
+        TrainingTensorNative[] tensors = new TrainingTensorNative[there.Length];
+        nint[] names = new nint[there.Length];
+        try
+        {
+            for (int i = 0; i < there.Length; i++)
+            {
+                names[i] = Marshal.StringToCoTaskMemUTF8(there[i].Name);
+                ref TrainingTensorNative tensor = ref tensors[i];
+                tensor.Name = (byte*)names[i];
+                tensor.Type = there[i].Type;
+                tensor.Dimensions = 4;
+                tensor.Data = there[i].Data;
+                for (int d = 0; d < 4; d++)
+                {
+                    tensor.Shape[d] = there[i].Shape[d];
+                }
+            }
+            fixed (TrainingTensorNative* first = tensors)
+            {
+                TrainerNative.Check("cn_model_lend", TrainerNative.cn_model_lend(this, device, first, tensors.Length));
+            }
+        }
+        finally
+        {
+            Array.ForEach(names, Marshal.FreeCoTaskMem);
+        }
+        return there.Length;
     }
 
     /// <inheritdoc/>

@@ -20,6 +20,7 @@ internal static unsafe partial class TrainerNative
     [LibraryImport(Firewall.Library)] internal static partial int cn_model_describe(TrainableModelHandle model, TrainableModelNative* info);
     [LibraryImport(Firewall.Library)] internal static partial int cn_model_changed(TrainableModelHandle model, int* changed);
 
+    [LibraryImport(Firewall.Library)] internal static partial int cn_model_lend(TrainableModelHandle model, int device, TrainingTensorNative* tensors, int count);
     [LibraryImport(Firewall.Library)] internal static partial int cn_device_count(int* count);
     [LibraryImport(Firewall.Library)] internal static partial int cn_device_describe(int device, TrainingDeviceNative* info);
 

@@ -101,6 +101,16 @@ internal struct TrainingLossNative
 }
 
 [StructLayout(LayoutKind.Sequential)]
+internal unsafe struct TrainingTensorNative
+{
+    public byte* Name;
+    public int Type;
+    public int Dimensions;
+    public fixed long Shape[4];
+    public nint Data;
+}
+
+[StructLayout(LayoutKind.Sequential)]
 internal unsafe struct TrainingDeviceNative
 {
     public long Memory;

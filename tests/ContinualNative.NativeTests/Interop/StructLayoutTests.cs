@@ -23,6 +23,7 @@ public sealed class StructLayoutTests
         (FirewallLayout.Structure.Loss, typeof(TrainingLossNative)),
         (FirewallLayout.Structure.Update, typeof(TrainingUpdateNative)),
         (FirewallLayout.Structure.DeviceInfo, typeof(TrainingDeviceNative)),
+        (FirewallLayout.Structure.Tensor, typeof(TrainingTensorNative)),
     ];
 
     public static TheoryData<int> Indexes => [.. Enumerable.Range(0, Mirrors.Length)];
