@@ -67,6 +67,9 @@ public sealed partial class InferenceEngine : IAsyncDisposable
     /// <summary>The model's vocabulary and chat template.</summary>
     public ModelText Text { get; }
 
+    /// <summary>Where each of the model's weights lies while the engine lives. Takes one decode of one token in a context of its own, beside what the engine does. Throws <see cref="LlamaException"/>.</summary>
+    public IReadOnlyList<LlamaWeight> Weights() => LlamaWeights.Of(_model);
+
     /// <summary>Text to tokens and back.</summary>
     public Tokenizer Tokenizer => Text.Tokenizer;
 

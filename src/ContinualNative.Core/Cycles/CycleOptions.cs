@@ -8,7 +8,7 @@ public sealed record CycleOptions
 {
     private static readonly string[] Keys =
     [
-        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rates_tried", "rank", "anchor", "gate_labels", "shadow_requests", "shadow_least", "shadow_hours",
+        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rates_tried", "rank", "device", "anchor", "gate_labels", "shadow_requests", "shadow_least", "shadow_hours",
         "canary_share", "canary_requests", "canary_hours", "watch_requests", "keep_adapters", "most_training_seconds", "gate",
     ];
 
@@ -44,6 +44,9 @@ public sealed record CycleOptions
 
     /// <summary>Rank of the adapter; null: by <see cref="HyperParameters.For"/>.</summary>
     public int? Rank { get; init; }
+
+    /// <summary>The NVIDIA GPU that trains, counted from 0, on the weights that the engine has there; null: the CPU. A cycle fails where it can't be had.</summary>
+    public int? Device { get; init; }
 
     /// <summary>Factor of the divergence from the champion; null: by <see cref="HyperParameters.For"/>.</summary>
     public double? Anchor { get; init; }
@@ -102,6 +105,7 @@ public sealed record CycleOptions
                 "learning_rate" => options with { LearningRate = OptionReader.Number(field, place, 0, 1) },
                 "rates_tried" => options with { RatesTried = OptionReader.Whole(field, place, 1, HyperParameters.MostRates) },
                 "rank" => options with { Rank = OptionReader.Whole(field, place, 1, 1024) },
+                "device" => options with { Device = OptionReader.Whole(field, place, 0, 1023) },
                 "anchor" => options with { Anchor = OptionReader.Number(field, place, 0, 1000) },
                 "shadow_requests" => options with { ShadowRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
                 "gate_labels" => options with { GateLabels = OptionReader.Whole(field, place, 0, 1_000_000) },

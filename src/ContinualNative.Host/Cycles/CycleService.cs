@@ -162,7 +162,8 @@ internal sealed partial class CycleService : BackgroundService
 
     private string? WhyNot() =>
         !_hub.KeepsTexts ? "This server can't run update cycles: it stores no texts to learn from (--record)."
-        : _options.GpuLayers != 0 ? "This server can't run update cycles: layers are on the GPU (--gpu-layers), and the trainer computes on the CPU."
+        : _options.GpuLayers != 0 && _hub.CycleOptions.Device is null
+            ? "This server can't run update cycles: layers are on the GPU (--gpu-layers), and the policy names no GPU to train on (\"update\": {\"device\": 0})."
         : null;
 
     private Task<Parts> PartsAsync(CancellationToken cancellationToken) =>

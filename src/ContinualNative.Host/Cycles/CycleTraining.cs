@@ -83,6 +83,10 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             throw new TrainingException(TrainingError.BadData, $"None of the {set.Count} examples can be trained on: they use tools, or the model's template can't write them.", "data");
         }
         using TrainableModelHandle weights = TrainableModelHandle.Open(serve.Model);
+        if (cycle.Device is { } device)
+        {
+            weights.Lend(device, model.Engine.Weights());
+        }
         string? start = parent is null ? null : shelf.Verify(parent);
         (TrainingOptions options, IReadOnlyList<double> rates) = OptionsOf(record, weights.Info, examples, start);
         List<TrainingExample> pairs = curation.Pairs ? encoder.EncodePairs(set, cancellationToken) : [];
@@ -166,6 +170,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             // Nothing to hold on to where training begins with the bare model: replay has to do it then.
             Anchor = start is null ? 0 : values.Anchor,
             Seed = (ulong)record.Id,
+            Device = cycle.Device,
             Threads = serve.Threads > 0 ? serve.Threads : Processor.PhysicalCores(),
             LowPriority = true,
             CheckpointEvery = TimeSpan.FromMinutes(1),
