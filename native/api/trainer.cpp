@@ -92,13 +92,20 @@ std::shared_ptr<const continual::device_weights> weights_of(const cn_model & mod
     return weights;
 }
 
-// A budget of 0 is what is free, but for a little that the driver takes for kernels as they are loaded.
-cn_trainer_config within(cn_trainer_config config, const continual::cuda_device & device) {
+// A budget of 0 is what is free, but for a little that the driver takes for kernels as they are loaded, and what else is to come.
+cn_trainer_config within(cn_trainer_config config, int64_t free_memory, int64_t to_come) {
     constexpr int64_t kept_free = int64_t{256} << 20;
     if (config.memory_budget == 0) {
-        config.memory_budget = std::max<int64_t>(1, device.info().free_memory - kept_free);
+        config.memory_budget = std::max<int64_t>(1, free_memory - to_come - kept_free);
     }
     return config;
+}
+
+// Of weights that a trainer would have to copy first: all, where none lives there and nobody lends any.
+int64_t to_copy(const cn_model & model, int32_t ordinal) {
+    const std::lock_guard lock(model.mutex);
+    const cn_model::place & place = model.places[ordinal];
+    return place.lent.empty() && place.weights.expired() ? model.model->weight_bytes() : 0;
 }
 
 // Common to all calls on a trainer: the pointer is there, and the call is guarded.
@@ -288,7 +295,7 @@ int32_t cn_trainer_plan_on(const cn_model * model, int32_t device, const cn_trai
         return missing(model == nullptr ? "model" : "config");
     }
     return guarded([&]() -> int32_t {
-        *memory = continual::trainer::plan(*model->model, within(read(config), *device_of(device)), true);
+        *memory = continual::trainer::plan(*model->model, within(read(config), continual::cuda_device::look(device).free_memory, to_copy(*model, device)), true);
         return CN_OK;
     });
 }
@@ -304,7 +311,7 @@ int32_t cn_trainer_create_on(const cn_model * model, int32_t device, const cn_tr
     return guarded([&]() -> int32_t {
         const std::shared_ptr<continual::cuda_device> on = device_of(device);
         const std::shared_ptr<const continual::device_weights> weights = weights_of(*model, device, on);
-        *trainer = new cn_trainer{std::make_unique<continual::trainer>(model->model, within(read(config), *on), on, weights)};
+        *trainer = new cn_trainer{std::make_unique<continual::trainer>(model->model, within(read(config), on->info().free_memory, 0), on, weights)};
         return CN_OK;
     });
 }
@@ -329,15 +336,13 @@ int32_t cn_device_describe(int32_t device, cn_device_info * info) CN_NOEXCEPT {
     }
     std::memset(info, 0, sizeof *info);
     return guarded([&]() -> int32_t {
-        const std::shared_ptr<continual::cuda_device> on = device_of(device);
-        const continual::device_info found = on->info();
+        const continual::device_info found = continual::cuda_device::look(device);
         info->memory = found.memory;
         info->free_memory = found.free_memory;
         info->major = found.major;
         info->minor = found.minor;
         info->multiprocessors = found.multiprocessors;
         copy_text(info->name, found.name);
-        copy_text(info->products, on->products());
         return CN_OK;
     });
 }

@@ -321,9 +321,9 @@ int main(int argc, char ** argv) {
         // After a step: kernels are loaded by now.
         cn_device_describe(device, &gpu);
         const double used = static_cast<double>(free_before - gpu.free_memory);
-        std::printf("{\"bench\":\"step\",\"device\":\"%s\",\"products\":\"%s\",\"model\":\"%s\",\"type\":\"%s\",\"precision\":\"%s\",\"tokens\":%d,\"length\":%d,\"rank\":%d,\"seconds\":%.5f,"
+        std::printf("{\"bench\":\"step\",\"device\":\"%s\",\"model\":\"%s\",\"type\":\"%s\",\"precision\":\"%s\",\"tokens\":%d,\"length\":%d,\"rank\":%d,\"seconds\":%.5f,"
                     "\"tokens_per_second\":%.1f,\"tflops\":%.2f,\"planned_bytes\":%.0f,\"weight_bytes\":%.0f,\"used_bytes\":%.0f,\"stored_layers\":%d,\"loss_first\":%.4f,\"loss_last\":%.4f}\n",
-                    gpu.name, gpu.products, s->name, type.c_str(), precision.c_str(), tokens, length, config.rank, time, tokens / time, operations / time * 1e-12, static_cast<double>(memory.total),
+                    gpu.name, s->name, type.c_str(), precision.c_str(), tokens, length, config.rank, time, tokens / time, operations / time * 1e-12, static_cast<double>(memory.total),
                     static_cast<double>(t.bytes), used, memory.stored_layers, loss_first, loss_last);
         cn_trainer_free(trainer);
         cn_model_free(model);

@@ -335,7 +335,6 @@ typedef struct cn_device_info {
     int32_t minor;
     int32_t multiprocessors;
     char name[192];
-    char products[128]; /* what matrix products run on: cuBLASLt's file, or "own kernels" and why */
 } cn_device_info;
 
 /*
@@ -492,7 +491,8 @@ CN_API int32_t cn_trainer_plan(const cn_model * model, const cn_trainer_config *
 CN_API int32_t cn_trainer_create(const cn_model * model, const cn_trainer_config * config, cn_trainer ** trainer) CN_NOEXCEPT;
 
 /*
- * The same on a GPU, counted from 0: CN_ERROR_DEVICE, CN_ERROR_OUT_OF_MEMORY besides. isa, threads and scheduling mean nothing there. A memory_budget of 0 is what the GPU has
+ * The same on a GPU, counted from 0: CN_ERROR_DEVICE, CN_ERROR_OUT_OF_MEMORY besides. isa, threads and scheduling mean nothing there; set
+ * precision, whose default is the processor's: bf16 is what tensor cores are for. A memory_budget of 0 is what the GPU has
  * free. Weights that nobody has lent are copied, once for all trainers of a model. The slice callback is called when the work of the slice
  * before is done: one more is queued by then. What goes wrong
  * on the GPU later is told by the call that meets it; the trainer is of no use then, but to be freed.

@@ -1,3 +1,4 @@
+#include "ops/rmsnorm_narrow.h"
 #include "runtime/kernel.h"
 
 namespace continual {
@@ -76,6 +77,69 @@ CN_DEVICE void backward(int64_t width, int64_t stride, const In * x, const float
     }
 }
 
+// Narrow rows, as those of a head: a warp each, with all of it in registers and no barrier.
+constexpr int narrow_kept = rmsnorm_narrow / warp_size;
+
+template <typename In, typename Out>
+CN_DEVICE void forward_narrow(int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, float eps, Out * y, float * inverse_rms) {
+    const int64_t row = static_cast<int64_t>(block_x()) * (block / warp_size) + warp_index();
+    if (row >= rows) {
+        return; // the whole warp
+    }
+    x += row * stride;
+    y += row * stride;
+    float sum = 0.0f;
+    float own[narrow_kept];
+    CN_UNROLL
+    for (int i = 0; i < narrow_kept; i++) {
+        const int at = lane_index() + i * warp_size;
+        own[i] = at < width ? load(x[at]) : 0.0f;
+        sum += own[i] * own[i];
+    }
+    const float inverse = 1.0f / root_of(sum_of_warp(sum) / static_cast<float>(width) + eps);
+    if (lane_index() == 0) {
+        inverse_rms[row] = inverse;
+    }
+    CN_UNROLL
+    for (int i = 0; i < narrow_kept; i++) {
+        const int at = lane_index() + i * warp_size;
+        if (at < width) {
+            store(y[at], own[i] * inverse * w[at]);
+        }
+    }
+}
+
+template <typename In, typename Dy, typename Dx>
+CN_DEVICE void backward_narrow(int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx, int32_t accumulate) {
+    const int64_t row = static_cast<int64_t>(block_x()) * (block / warp_size) + warp_index();
+    if (row >= rows) {
+        return;
+    }
+    x += row * stride;
+    dy += row * stride;
+    dx += row * stride;
+    float sum = 0.0f;
+    float xs[narrow_kept];
+    float ds[narrow_kept];
+    CN_UNROLL
+    for (int i = 0; i < narrow_kept; i++) {
+        const int at = lane_index() + i * warp_size;
+        xs[i] = at < width ? load(x[at]) : 0.0f;
+        ds[i] = at < width ? w[at] * load(dy[at]) : 0.0f;
+        sum += xs[i] * ds[i];
+    }
+    const float inverse = inverse_rms[row];
+    const float along = sum_of_warp(sum) * inverse * inverse / static_cast<float>(width);
+    CN_UNROLL
+    for (int i = 0; i < narrow_kept; i++) {
+        const int at = lane_index() + i * warp_size;
+        if (at < width) {
+            const float before = accumulate != 0 ? load(dx[at]) : 0.0f;
+            store(dx[at], before + inverse * (ds[i] - xs[i] * along));
+        }
+    }
+}
+
 // dw of 32 columns a block: each warp takes every eighth row, and their sums are added in order.
 template <typename In, typename Dy>
 CN_DEVICE void weight(int64_t rows, int64_t width, int64_t stride, const In * x, const float * inverse_rms, const Dy * dy, float * dw) {
@@ -103,6 +167,9 @@ CN_DEVICE void weight(int64_t rows, int64_t width, int64_t stride, const In * x,
 #define CN_FORWARD(In, Out, suffix)                                                                                                                                     \
     CN_KERNEL(block, rmsnorm_forward##suffix, (int64_t width, int64_t stride, const In * x, const float * w, float eps, Out * y, float * inverse_rms)) {                 \
         forward(width, stride, x, w, eps, y, inverse_rms);                                                                                                              \
+    }                                                                                                                                                                   \
+    CN_KERNEL(block, rmsnorm_forward_narrow##suffix, (int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, float eps, Out * y, float * inverse_rms)) { \
+        forward_narrow(rows, width, stride, x, w, eps, y, inverse_rms);                                                                                                 \
     }
 CN_FORWARD(float, float, _f32_f32)
 CN_FORWARD(float, bf16, _f32_bf16)
@@ -113,6 +180,10 @@ CN_FORWARD(bf16, bf16, _bf16_bf16)
     CN_KERNEL(block, rmsnorm_backward##suffix,                                                                                                                          \
               (int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx, int32_t accumulate)) {                  \
         backward(width, stride, x, w, inverse_rms, dy, dx, accumulate);                                                                                                 \
+    }                                                                                                                                                                   \
+    CN_KERNEL(block, rmsnorm_backward_narrow##suffix,                                                                                                                   \
+              (int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, const float * inverse_rms, const Dy * dy, Dx * dx, int32_t accumulate)) {    \
+        backward_narrow(rows, width, stride, x, w, inverse_rms, dy, dx, accumulate);                                                                                    \
     }
 CN_BACKWARD(float, float, float, _f32_f32_f32)
 CN_BACKWARD(float, float, bf16, _f32_f32_bf16)

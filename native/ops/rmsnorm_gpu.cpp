@@ -1,5 +1,7 @@
 #include "ops/rmsnorm.h"
 
+#include "ops/rmsnorm_narrow.h"
+
 namespace continual {
 
 namespace {
@@ -11,6 +13,10 @@ constexpr int64_t scratch = sizeof(float) * block / 32;
 
 template <typename In, typename Out>
 void rmsnorm_forward(const gpu_context & gpu, int64_t rows, int64_t width, int64_t stride, const In * x, const float * w, float eps, Out * y, float * inverse_rms) {
+    if (width <= rmsnorm_narrow) {
+        launch(gpu, kernel_of<In, Out>("rmsnorm_forward_narrow"), {pieces(rows, block / 32)}, block, 0, rows, width, stride, x, w, eps, y, inverse_rms);
+        return;
+    }
     launch(gpu, kernel_of<In, Out>("rmsnorm_forward"), {rows}, block, scratch, width, stride, x, w, eps, y, inverse_rms);
 }
 
@@ -20,6 +26,10 @@ void rmsnorm_backward(const gpu_context & gpu, int64_t rows, int64_t width, int6
     // First: dx may be dy.
     if (dw != nullptr && rows > 0) {
         launch(gpu, kernel_of<In, Dy>("rmsnorm_weight"), {pieces(width, 32)}, block, sizeof(float) * block, rows, width, stride, x, inverse_rms, dy, dw);
+    }
+    if (width <= rmsnorm_narrow) {
+        launch(gpu, kernel_of<In, Dy, Dx>("rmsnorm_backward_narrow"), {pieces(rows, block / 32)}, block, 0, rows, width, stride, x, w, inverse_rms, dy, dx, static_cast<int32_t>(accumulate));
+        return;
     }
     launch(gpu, kernel_of<In, Dy, Dx>("rmsnorm_backward"), {rows}, block, scratch, width, stride, x, w, inverse_rms, dy, dx, static_cast<int32_t>(accumulate));
 }

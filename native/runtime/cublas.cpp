@@ -1,7 +1,9 @@
 #include "runtime/cublas.h"
 
 #include <map>
+#include <mutex>
 #include <tuple>
+#include <utility>
 
 namespace continual {
 
@@ -16,6 +18,9 @@ constexpr int32_t operation_t = 1;       // CUBLAS_OP_T
 constexpr int32_t attribute_trans_a = 3; // CUBLASLT_MATMUL_DESC_TRANSA
 constexpr int32_t attribute_trans_b = 4; // CUBLASLT_MATMUL_DESC_TRANSB
 constexpr int32_t preference_workspace = 1;
+constexpr int32_t preference_reduction = 3; // CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK
+constexpr uint32_t reduction_in_float = 2;  // CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
+constexpr status not_supported = 15;
 constexpr int32_t preference_alignment[4] = {5, 6, 7, 8}; // of A, B, C, D in bytes
 
 struct heuristic {
@@ -71,20 +76,43 @@ uint32_t alignment_of(const void * pointer) {
 // What the choice of an algorithm depends on.
 using key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int32_t, uint32_t, uint32_t, uint32_t>;
 
-// The library's description of a product, with the algorithm that it chose.
+// The library's description of a product, with the algorithm that it chose; product null: it has none.
 struct plan {
     void * product = nullptr;
     void * layouts[3] = {}; // right, left, out
     heuristic chosen{};
 };
 
+// A library with all that is needed, and a handle of it to show that it works on this machine.
+struct opened {
+    library from;
+    functions call;
+};
+
+bool find_all(opened & made, std::string & why) {
+#define CN_FIND(member, symbol, parameters)                                                   \
+    made.call.member = reinterpret_cast<decltype(made.call.member)>(made.from.find(symbol)); \
+    if (made.call.member == nullptr) {                                                        \
+        why = made.from.name() + " has no " symbol;                                           \
+        return false;                                                                         \
+    }
+    CN_CUBLAS_FUNCTIONS(CN_FIND)
+#undef CN_FIND
+    return true;
+}
+
+// Batches differ in length, and each length is a plan: so many are kept.
+constexpr size_t most_plans = 2048;
+
 } // namespace
 
 struct cublas::state {
-    library from;
-    functions call;
+    const opened & from;
+    const functions & call;
     void * handle = nullptr;
     std::map<key, plan> plans;
+
+    explicit state(const opened & library) : from(library), call(library.call) {}
 
     ~state() {
         for (auto & [shape, p] : plans) {
@@ -114,9 +142,18 @@ struct cublas::state {
         if (found != plans.end()) {
             return found->second;
         }
+        if (plans.size() >= most_plans) {
+            for (auto & [other, old] : plans) {
+                drop(old);
+            }
+            plans.clear();
+        }
         plan made;
         try {
-            describe(p, alignments, made);
+            if (!describe(p, alignments, made)) {
+                drop(made);
+                made = {};
+            }
         } catch (...) {
             drop(made);
             throw;
@@ -124,8 +161,8 @@ struct cublas::state {
         return plans.emplace(shape, made).first->second;
     }
 
-    // Row-major matrices are the column-major transposes of themselves: outᵀ = rightᵀ · leftᵀ.
-    void describe(const device_product & p, const uint32_t alignments[3], plan & made) {
+    // Row-major matrices are the column-major transposes of themselves: outᵀ = rightᵀ · leftᵀ. false: there is no algorithm for it.
+    bool describe(const device_product & p, const uint32_t alignments[3], plan & made) {
         check(call.product_create(&made.product, compute_f32, type_f32), "cublasLtMatmulDescCreate");
         if (p.right.transposed) {
             check(call.product_set(made.product, attribute_trans_a, &operation_t, sizeof operation_t), "cublasLtMatmulDescSetAttribute");
@@ -143,6 +180,8 @@ struct cublas::state {
         check(call.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
         const size_t workspace = workspace_bytes;
         status set = call.preference_set(preference, preference_workspace, &workspace, sizeof workspace);
+        // Parts of a sum may not be added up in bf16.
+        set = set != 0 ? set : call.preference_set(preference, preference_reduction, &reduction_in_float, sizeof reduction_in_float);
         for (int i = 0; i < 4 && set == 0; i++) {
             set = call.preference_set(preference, preference_alignment[i], &alignments[i < 2 ? i : 2], sizeof(uint32_t));
         }
@@ -151,10 +190,11 @@ struct cublas::state {
             set = call.choose(handle, made.product, made.layouts[0], made.layouts[1], made.layouts[2], made.layouts[2], preference, 1, &made.chosen, &count);
         }
         call.preference_destroy(preference);
-        check(set, "cublasLtMatmulAlgoGetHeuristic");
-        if (count < 1) {
-            throw error(failure::device, "cuBLAS has no algorithm for a product of " + std::to_string(p.m) + " x " + std::to_string(p.n) + " x " + std::to_string(p.k));
+        if (set == not_supported || (set == 0 && (count < 1 || made.chosen.state != 0))) {
+            return false;
         }
+        check(set, "cublasLtMatmulAlgoGetHeuristic");
+        return true;
     }
 };
 
@@ -162,42 +202,65 @@ cublas::cublas(std::unique_ptr<state> made) : state_(std::move(made)) {}
 cublas::~cublas() = default;
 
 const std::string & cublas::name() const noexcept {
-    return state_->from.name();
+    return state_->from.from.name();
 }
 
 std::unique_ptr<cublas> cublas::open(std::string & why) {
-    auto made = std::make_unique<state>();
 #if defined(_WIN32)
-    made->from = library({"cublasLt64_13.dll", "cublasLt64_12.dll"});
+    constexpr const char * names[] = {"cublasLt64_13.dll", "cublasLt64_12.dll"};
 #else
-    made->from = library({"libcublasLt.so.13", "libcublasLt.so.12"});
+    constexpr const char * names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
 #endif
-    if (!made->from.is_open()) {
-        why = made->from.why();
+    // Decision: never closed. It brings a runtime of its own along, which does not like to go while contexts live.
+    static const opened * works = nullptr;
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    // What llama.cpp has loaded goes first: two versions side by side would be a waste of memory.
+    for (const bool loaded : {true, false}) {
+        for (const char * name : names) {
+            if (works != nullptr) {
+                break;
+            }
+            auto made = std::make_unique<opened>();
+            made->from = loaded ? library::loaded(name) : library({name});
+            if (!made->from.is_open()) {
+                why = loaded ? why : made->from.why();
+                continue;
+            }
+            // Opened is opened: it is left so even where it does not work.
+            const opened * const tried = made.get();
+            void * handle = nullptr;
+            const bool complete = find_all(*made, why);
+            static_cast<void>(made.release());
+            if (!complete) {
+                continue;
+            }
+            if (const status result = tried->call.create(&handle); result != 0) {
+                why = std::string(name) + ": cublasLtCreate failed with status " + std::to_string(result);
+                continue;
+            }
+            tried->call.destroy(handle);
+            works = tried;
+        }
+    }
+    if (works == nullptr) {
         return nullptr;
     }
-#define CN_FIND(member, symbol, parameters)                                                        \
-    made->call.member = reinterpret_cast<decltype(made->call.member)>(made->from.find(symbol));  \
-    if (made->call.member == nullptr) {                                                            \
-        why = made->from.name() + " has no " symbol;                                               \
-        return nullptr;                                                                            \
-    }
-    CN_CUBLAS_FUNCTIONS(CN_FIND)
-#undef CN_FIND
-    if (const status result = made->call.create(&made->handle); result != 0) {
-        made->handle = nullptr;
-        why = "cublasLtCreate failed with status " + std::to_string(result);
-        return nullptr;
-    }
+    auto made = std::make_unique<state>(*works);
+    check(works->call.create(&made->handle), "cublasLtCreate");
     return std::unique_ptr<cublas>(new cublas(std::move(made)));
 }
 
-void cublas::multiply(const device_product & p, void * workspace, cu_stream stream) {
+bool cublas::multiply(const device_product & p, void * workspace, cu_stream stream) {
     const plan & made = state_->plan_of(p);
+    if (made.product == nullptr) {
+        return false;
+    }
     const float beta = p.accumulate ? 1.0f : 0.0f;
     check(state_->call.run(state_->handle, made.product, &p.scale, p.right.data, made.layouts[0], p.left.data, made.layouts[1], &beta, p.out, made.layouts[2], p.out, made.layouts[2],
                            made.chosen.algorithm, workspace, workspace_bytes, stream),
           "cublasLtMatmul");
+    return true;
 }
 
 } // namespace continual

@@ -14,14 +14,15 @@ public:
     // Bytes of device memory that a product may use beside its operands.
     static constexpr int64_t workspace_bytes = int64_t{32} << 20;
 
-    // Null where the library cannot be opened; `why` says the reason then. A context must be current.
+    // Null where the library cannot be opened; `why` says the reason then. A context must be current. The library itself stays open for good.
     static std::unique_ptr<cublas> open(std::string & why);
     ~cublas();
 
     const std::string & name() const noexcept;
 
-    // Queued on `stream`. Throws error(device). workspace: workspace_bytes of device memory, which only products on this stream use.
-    void multiply(const device_product & product, void * workspace, cu_stream stream);
+    // Queued on `stream`. false: it has no algorithm for such a product, and nothing was queued. Throws error(device). workspace: workspace_bytes of device memory, which
+    // only products on this stream use.
+    bool multiply(const device_product & product, void * workspace, cu_stream stream);
 
 private:
     struct state;

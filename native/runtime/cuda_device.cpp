@@ -3,7 +3,9 @@
 #include "ops/tile_gemm.h"
 #include "runtime/kernel_code.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <string_view>
 
@@ -12,6 +14,45 @@ namespace continual {
 namespace {
 
 constexpr int32_t least_major = 8;
+constexpr int64_t staging_bytes = int64_t{8} << 20;
+
+// Throws for what cannot train.
+cu_device opened(const cuda_driver & driver, int32_t ordinal) {
+    if (kernel_code_count == 0) {
+        throw error(failure::device, std::string("this build has no GPU kernels: ") + kernel_code_absence);
+    }
+    int32_t devices = 0;
+    driver.check(driver.device_count(&devices), "cuDeviceGetCount");
+    if (ordinal < 0 || ordinal >= devices) {
+        throw error(failure::device, "there is no GPU " + std::to_string(ordinal) + ": the driver shows " + std::to_string(devices) +
+                                         (devices == 0 ? ". CUDA_VISIBLE_DEVICES may hide them" : ", counted from 0"));
+    }
+    cu_device found = 0;
+    driver.check(driver.device_get(&found, ordinal), "cuDeviceGet");
+    int32_t major = 0;
+    driver.check(driver.device_attribute(&major, cu_attribute_capability_major, found), "cuDeviceGetAttribute");
+    if (major < least_major) {
+        throw error(failure::device, "GPU " + std::to_string(ordinal) + " is of compute capability " + std::to_string(major) + ".x; training needs 8.0 (Ampere) or later, for bf16 tensor cores");
+    }
+    return found;
+}
+
+// Its context is current.
+device_info info_of(const cuda_driver & driver, cu_device which) {
+    device_info found;
+    char name[256] = {};
+    driver.check(driver.device_name(name, sizeof name - 1, which), "cuDeviceGetName");
+    found.name = name;
+    driver.check(driver.device_attribute(&found.major, cu_attribute_capability_major, which), "cuDeviceGetAttribute");
+    driver.check(driver.device_attribute(&found.minor, cu_attribute_capability_minor, which), "cuDeviceGetAttribute");
+    driver.check(driver.device_attribute(&found.multiprocessors, cu_attribute_multiprocessors, which), "cuDeviceGetAttribute");
+    size_t available = 0;
+    size_t total = 0;
+    driver.check(driver.memory_info(&available, &total), "cuMemGetInfo");
+    found.memory = static_cast<int64_t>(total);
+    found.free_memory = static_cast<int64_t>(available);
+    return found;
+}
 
 std::string bytes_text(int64_t bytes) {
     return std::to_string(bytes / (1024 * 1024)) + " MiB";
@@ -44,33 +85,42 @@ int32_t cuda_device::count() noexcept {
     }
 }
 
+// Decision: pushed and popped, not set. The thread is anybody's, llama.cpp's context is the same one, and a context that is gone may not stay current.
+class cuda_device::entered {
+public:
+    explicit entered(const cuda_device & device) : lock_(device.mutex_), driver_(device.driver_) { driver_.check(driver_.context_push(device.context_), "cuCtxPushCurrent"); }
+    ~entered() {
+        cu_context ignored = nullptr;
+        driver_.context_pop(&ignored);
+    }
+    entered(const entered &) = delete;
+    entered & operator=(const entered &) = delete;
+
+private:
+    const std::lock_guard<std::recursive_mutex> lock_;
+    const cuda_driver & driver_;
+};
+
 cuda_device::cuda_device(int32_t ordinal, const cuda_driver & driver) : driver_(driver) {
-    if (kernel_code_count == 0) {
-        throw error(failure::device, std::string("this build has no GPU kernels: ") + kernel_code_absence);
-    }
-    int32_t devices = 0;
-    driver_.check(driver_.device_count(&devices), "cuDeviceGetCount");
-    if (ordinal < 0 || ordinal >= devices) {
-        throw error(failure::device, "there is no GPU " + std::to_string(ordinal) + ": the driver shows " + std::to_string(devices) +
-                                         (devices == 0 ? ". CUDA_VISIBLE_DEVICES may hide them" : ", counted from 0"));
-    }
-    driver_.check(driver_.device_get(&device_, ordinal), "cuDeviceGet");
-    int32_t major = 0;
-    driver_.check(driver_.device_attribute(&major, cu_attribute_capability_major, device_), "cuDeviceGetAttribute");
-    if (major < least_major) {
-        throw error(failure::device, "GPU " + std::to_string(ordinal) + " is of compute capability " + std::to_string(major) + ".x; training needs 8.0 (Ampere) or later, for bf16 tensor cores");
-    }
+    device_ = opened(driver_, ordinal);
     driver_.check(driver_.context_retain(&context_, device_), "cuDevicePrimaryCtxRetain");
     try {
-        enter();
+        const entered here(*this);
+        int32_t most_shared = 0;
+        driver_.check(driver_.device_attribute(&most_shared, cu_attribute_shared_optin, device_), "cuDeviceGetAttribute");
+        most_shared_ = most_shared;
         int32_t lowest = 0;
         int32_t highest = 0;
         driver_.check(driver_.context_priorities(&lowest, &highest), "cuCtxGetStreamPriorityRange");
-        // Decision: the lowest priority, so that what serving asks for goes first wherever both wait for the device.
+        // The lowest, which is what streams have that ask for none: who serves may ask for more. What keeps training out of the way is slices.
         driver_.check(driver_.stream_create(&stream_, cu_stream_non_blocking, lowest), "cuStreamCreateWithPriority");
-        for (cu_event & mark : marks_) {
-            driver_.check(driver_.event_create(&mark, cu_event_without_timing), "cuEventCreate");
+        for (cu_event * mark : {&marks_[0], &marks_[1], &done_}) {
+            // Who waits sleeps: the processor is the server's.
+            driver_.check(driver_.event_create(mark, cu_event_without_timing | cu_event_blocking), "cuEventCreate");
         }
+        void * staging = nullptr;
+        driver_.check(driver_.host_allocate(&staging, static_cast<size_t>(staging_bytes), 0), "cuMemHostAlloc");
+        staging_ = static_cast<char *>(staging);
         std::string why = "CONTINUAL_OWN_PRODUCTS is set";
         if (const char * own = std::getenv("CONTINUAL_OWN_PRODUCTS"); own == nullptr || *own == 0) {
             cublas_ = cublas::open(why);
@@ -84,53 +134,70 @@ cuda_device::cuda_device(int32_t ordinal, const cuda_driver & driver) : driver_(
 }
 
 void cuda_device::close() noexcept {
-    cublas_.reset();
-    release(workspace_);
-    for (const auto & [code, module] : modules_) {
-        driver_.module_unload(module);
-    }
-    for (cu_event mark : marks_) {
-        if (mark != nullptr) {
-            driver_.event_destroy(mark);
+    if (driver_.context_push(context_) == cu_success) {
+        cublas_.reset();
+        if (workspace_ != nullptr) {
+            driver_.memory_free(address_of(workspace_));
         }
-    }
-    if (stream_ != nullptr) {
-        driver_.stream_destroy(stream_);
+        if (staging_ != nullptr) {
+            driver_.host_free(staging_);
+        }
+        for (const auto & [code, module] : modules_) {
+            driver_.module_unload(module);
+        }
+        for (cu_event mark : {marks_[0], marks_[1], done_}) {
+            if (mark != nullptr) {
+                driver_.event_destroy(mark);
+            }
+        }
+        if (stream_ != nullptr) {
+            driver_.stream_destroy(stream_);
+        }
+        cu_context ignored = nullptr;
+        driver_.context_pop(&ignored);
     }
     driver_.context_release(device_);
 }
 
 cuda_device::~cuda_device() {
     // Whatever fails here has failed before, and been told.
-    driver_.context_set(context_);
-    driver_.stream_synchronize(stream_);
+    if (driver_.context_push(context_) == cu_success) {
+        driver_.stream_synchronize(stream_);
+        cu_context ignored = nullptr;
+        driver_.context_pop(&ignored);
+    }
     close();
 }
 
-// Cheap when it is current already. The context is llama.cpp's too: the thread that calls may be anybody's.
-void cuda_device::enter() const {
-    driver_.check(driver_.context_set(context_), "cuCtxSetCurrent");
+device_info cuda_device::info() const {
+    const entered here(*this);
+    return info_of(driver_, device_);
 }
 
-device_info cuda_device::info() const {
-    enter();
-    device_info found;
-    char name[256] = {};
-    driver_.check(driver_.device_name(name, sizeof name - 1, device_), "cuDeviceGetName");
-    found.name = name;
-    driver_.check(driver_.device_attribute(&found.major, cu_attribute_capability_major, device_), "cuDeviceGetAttribute");
-    driver_.check(driver_.device_attribute(&found.minor, cu_attribute_capability_minor, device_), "cuDeviceGetAttribute");
-    driver_.check(driver_.device_attribute(&found.multiprocessors, cu_attribute_multiprocessors, device_), "cuDeviceGetAttribute");
-    size_t available = 0;
-    size_t total = 0;
-    driver_.check(driver_.memory_info(&available, &total), "cuMemGetInfo");
-    found.memory = static_cast<int64_t>(total);
-    found.free_memory = static_cast<int64_t>(available);
-    return found;
+device_info cuda_device::look(int32_t ordinal) {
+    const cuda_driver & driver = cuda_driver::get();
+    const cu_device which = opened(driver, ordinal);
+    cu_context context = nullptr;
+    driver.check(driver.context_retain(&context, which), "cuDevicePrimaryCtxRetain");
+    struct kept {
+        const cuda_driver & driver;
+        cu_device which;
+        bool pushed;
+        ~kept() {
+            cu_context ignored = nullptr;
+            if (pushed) {
+                driver.context_pop(&ignored);
+            }
+            driver.context_release(which);
+        }
+    } until_the_end{driver, which, false};
+    driver.check(driver.context_push(context), "cuCtxPushCurrent");
+    until_the_end.pushed = true;
+    return info_of(driver, which);
 }
 
 void * cuda_device::allocate(int64_t bytes) {
-    enter();
+    const entered here(*this);
     cu_address address = 0;
     const cu_result result = driver_.memory_allocate(&address, static_cast<size_t>(bytes < 1 ? 1 : bytes));
     if (result == cu_out_of_memory) {
@@ -145,40 +212,61 @@ void * cuda_device::allocate(int64_t bytes) {
 }
 
 void cuda_device::release(void * memory) noexcept {
-    if (memory != nullptr && driver_.context_set(context_) == cu_success) {
+    const std::lock_guard lock(mutex_);
+    if (memory != nullptr && driver_.context_push(context_) == cu_success) {
         driver_.memory_free(address_of(memory));
+        cu_context ignored = nullptr;
+        driver_.context_pop(&ignored);
     }
 }
 
+// All that was asked for before is done.
+void cuda_device::wait(cu_event mark) {
+    driver_.check(driver_.event_record(mark, stream_), "cuEventRecord");
+    driver_.check(driver_.event_synchronize(mark), "the work on the GPU");
+}
+
+// Through pinned memory: what the driver makes of an asynchronous copy from any other is not promised.
 void cuda_device::upload(void * to, const void * from, int64_t bytes) {
-    enter();
-    // From memory that is not pinned the driver has copied before it returns.
-    driver_.check(driver_.copy_up(address_of(to), from, static_cast<size_t>(bytes), stream_), "cuMemcpyHtoDAsync");
+    const entered here(*this);
+    for (int64_t done = 0; done < bytes;) {
+        if (staged_ == staging_bytes) {
+            wait(done_);
+            staged_ = 0;
+        }
+        const int64_t count = std::min(bytes - done, staging_bytes - staged_);
+        std::memcpy(staging_ + staged_, static_cast<const char *>(from) + done, static_cast<size_t>(count));
+        driver_.check(driver_.copy_up(address_of(to) + static_cast<cu_address>(done), staging_ + staged_, static_cast<size_t>(count), stream_), "cuMemcpyHtoDAsync");
+        staged_ += count;
+        done += count;
+    }
 }
 
 void cuda_device::download(void * to, const void * from, int64_t bytes) {
-    enter();
+    const entered here(*this);
     driver_.check(driver_.copy_down(to, address_of(from), static_cast<size_t>(bytes), stream_), "cuMemcpyDtoHAsync");
-    driver_.check(driver_.stream_synchronize(stream_), "the work on the GPU");
+    wait(done_);
+    staged_ = 0;
 }
 
 void cuda_device::copy(void * to, const void * from, int64_t bytes) {
-    enter();
+    const entered here(*this);
     driver_.check(driver_.copy_within(address_of(to), address_of(from), static_cast<size_t>(bytes), stream_), "cuMemcpyDtoDAsync");
 }
 
 void cuda_device::zero(void * at, int64_t bytes) {
-    enter();
+    const entered here(*this);
     driver_.check(driver_.memory_set(address_of(at), 0, static_cast<size_t>(bytes), stream_), "cuMemsetD8Async");
 }
 
 void cuda_device::synchronize() {
-    enter();
-    driver_.check(driver_.stream_synchronize(stream_), "the work on the GPU");
+    const entered here(*this);
+    wait(done_);
+    staged_ = 0;
 }
 
 void cuda_device::pace() {
-    enter();
+    const entered here(*this);
     driver_.check(driver_.event_record(marks_[paced_ % 2], stream_), "cuEventRecord");
     if (paced_++ > 0) {
         driver_.check(driver_.event_synchronize(marks_[paced_ % 2]), "the work on the GPU");
@@ -220,7 +308,11 @@ void cuda_device::launch(const char * kernel, grid_size grid, int threads, int64
     if (count > most || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535) {
         throw error(failure::device, std::string(kernel) + " cannot be launched with so many blocks or arguments");
     }
-    enter();
+    const entered here(*this);
+    if (shared_bytes > most_shared_) {
+        throw error(failure::unsupported, std::string(kernel) + " needs " + std::to_string(shared_bytes) + " bytes of shared memory, and a block of this GPU has at most " + std::to_string(most_shared_) +
+                                              ": heads this wide need a larger GPU");
+    }
     loaded & which = find(kernel);
     if (shared_bytes > without_asking && shared_bytes > which.shared_bytes) {
         driver_.check(driver_.function_set(which.function, cu_function_shared_bytes, static_cast<int32_t>(shared_bytes)), kernel);
@@ -236,12 +328,10 @@ void cuda_device::launch(const char * kernel, grid_size grid, int threads, int64
 }
 
 void cuda_device::multiply(const device_product & product) {
-    if (cublas_ == nullptr) {
+    const entered here(*this);
+    if (cublas_ == nullptr || !cublas_->multiply(product, workspace_, stream_)) {
         tile_gemm(gpu_context{*this}, product, workspace_);
-        return;
     }
-    enter();
-    cublas_->multiply(product, workspace_, stream_);
 }
 
 } // namespace continual

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace continual {
@@ -20,6 +21,7 @@ struct device_info {
     int64_t free_memory = 0; // bytes, at the time of asking
 };
 
+// Several trainers may use one at a time: each call is whole.
 class cuda_device final : public device {
 public:
     // How many there are; 0 where there is no driver.
@@ -34,6 +36,8 @@ public:
     cuda_device & operator=(const cuda_device &) = delete;
 
     device_info info() const;
+    // The same of a device that nobody has opened: nothing is left behind. Throws as the constructor does.
+    static device_info look(int32_t ordinal);
     // What matrix products run on: the library's name, or "own kernels".
     const std::string & products() const noexcept { return products_; }
 
@@ -54,8 +58,11 @@ private:
         int64_t shared_bytes = 0; // allowed so far
     };
 
-    void enter() const;
+    // The context is current while one of these lives, and the caller's own again after.
+    class entered;
+
     void close() noexcept;
+    void wait(cu_event mark);
     loaded & find(const char * kernel);
     cu_module load(int32_t code);
 
@@ -65,6 +72,11 @@ private:
     cu_stream stream_ = nullptr;
     cu_event marks_[2] = {}; // of the last two calls of pace, by turns
     int64_t paced_ = 0;
+    cu_event done_ = nullptr; // of whoever waits for everything
+    char * staging_ = nullptr; // of the host, pinned: what is uploaded lies here until it is there
+    int64_t staged_ = 0;
+    int64_t most_shared_ = 0; // bytes of shared memory that a block may have
+    mutable std::recursive_mutex mutex_; // tile_gemm launches from within multiply
     std::unique_ptr<cublas> cublas_;
     void * workspace_ = nullptr;
     std::string products_;

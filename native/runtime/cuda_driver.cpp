@@ -15,8 +15,7 @@ std::string version_text(int32_t version) {
     return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-cuda_driver open() {
-    cuda_driver driver;
+void open(cuda_driver & driver) {
 #if defined(_WIN32)
     driver.from = library({"nvcuda.dll"});
 #else
@@ -38,14 +37,18 @@ cuda_driver open() {
     if (version < least_version) {
         throw error(failure::device, "the NVIDIA driver is too old: it knows CUDA " + version_text(version) + ", and the kernels need " + version_text(least_version) + ". Update the driver, or train on the CPU");
     }
-    return driver;
 }
 
 } // namespace
 
 const cuda_driver & cuda_driver::get() {
-    // Never closed: a driver that unloads itself while other libraries' threads run is no help to anybody.
-    static const cuda_driver * const driver = new cuda_driver(open());
+    // Never closed, not even when it was of no use: a driver that unloads itself while other libraries' threads run is no help to anybody. What was wrong is found
+    // again by the next call: a driver may have been installed meanwhile.
+    static const cuda_driver * const driver = [] {
+        auto * const opened = new cuda_driver;
+        open(*opened);
+        return opened;
+    }();
     return *driver;
 }
 

@@ -35,6 +35,7 @@ inline constexpr int32_t cu_function_shared_bytes = 8;
 inline constexpr int32_t cu_jit_error_log = 5;
 inline constexpr int32_t cu_jit_error_log_bytes = 6;
 inline constexpr uint32_t cu_stream_non_blocking = 1;
+inline constexpr uint32_t cu_event_blocking = 1;
 inline constexpr uint32_t cu_event_without_timing = 2;
 
 // CN_DRIVER_FUNCTIONS(f): f(member, symbol, parameters).
@@ -50,11 +51,14 @@ inline constexpr uint32_t cu_event_without_timing = 2;
     f(device_memory, "cuDeviceTotalMem_v2", (size_t *, cu_device))                                                                \
     f(context_retain, "cuDevicePrimaryCtxRetain", (cu_context *, cu_device))                                                      \
     f(context_release, "cuDevicePrimaryCtxRelease_v2", (cu_device))                                                               \
-    f(context_set, "cuCtxSetCurrent", (cu_context))                                                                               \
+    f(context_push, "cuCtxPushCurrent_v2", (cu_context))                                                                          \
+    f(context_pop, "cuCtxPopCurrent_v2", (cu_context *))                                                                          \
     f(context_priorities, "cuCtxGetStreamPriorityRange", (int32_t *, int32_t *))                                                  \
     f(memory_info, "cuMemGetInfo_v2", (size_t *, size_t *))                                                                       \
     f(memory_allocate, "cuMemAlloc_v2", (cu_address *, size_t))                                                                   \
     f(memory_free, "cuMemFree_v2", (cu_address))                                                                                  \
+    f(host_allocate, "cuMemHostAlloc", (void **, size_t, uint32_t))                                                               \
+    f(host_free, "cuMemFreeHost", (void *))                                                                                       \
     f(copy_up, "cuMemcpyHtoDAsync_v2", (cu_address, const void *, size_t, cu_stream))                                             \
     f(copy_down, "cuMemcpyDtoHAsync_v2", (void *, cu_address, size_t, cu_stream))                                                 \
     f(copy_within, "cuMemcpyDtoDAsync_v2", (cu_address, cu_address, size_t, cu_stream))                                           \

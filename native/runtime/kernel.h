@@ -69,8 +69,8 @@ CN_DEVICE uint32_t high_product(uint32_t a, uint32_t b) { return static_cast<uin
 // Four of the eight bytes of a (0 to 3) and b (4 to 7): byte i is the one that hexadecimal digit i of selector, 0 to 7, names.
 CN_DEVICE uint32_t permuted(uint32_t a, uint32_t b, uint32_t selector) { return __nvvm_prmt(a, b, selector); }
 
-CN_DEVICE float float_of_bits(uint32_t bits) { return __nvvm_bitcast_i2f(static_cast<int>(bits)); }
-CN_DEVICE uint32_t bits_of_float(float x) { return static_cast<uint32_t>(__nvvm_bitcast_f2i(x)); }
+CN_DEVICE float float_of_bits(uint32_t bits) { return __builtin_bit_cast(float, bits); }
+CN_DEVICE uint32_t bits_of_float(float x) { return __builtin_bit_cast(uint32_t, x); }
 
 CN_DEVICE float float_of_half(uint16_t half) {
     float value;

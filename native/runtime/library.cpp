@@ -14,7 +14,9 @@ namespace continual {
 library::library(std::initializer_list<const char *> names) {
     for (const char * name : names) {
 #if defined(_WIN32)
+        // The second way looks along PATH, where the toolkit's installer puts its own.
         handle_ = LoadLibraryExA(name, nullptr, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS);
+        handle_ = handle_ != nullptr ? handle_ : LoadLibraryA(name);
         if (handle_ == nullptr) {
             why_ = std::string(name) + " cannot be opened (error " + std::to_string(GetLastError()) + ")";
         }
@@ -30,6 +32,24 @@ library::library(std::initializer_list<const char *> names) {
             return;
         }
     }
+}
+
+library library::loaded(const char * name) {
+    library found;
+#if defined(_WIN32)
+    HMODULE module = nullptr;
+    if (GetModuleHandleExA(0, name, &module)) {
+        found.handle_ = module;
+    }
+#else
+    found.handle_ = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
+#endif
+    if (found.handle_ != nullptr) {
+        found.name_ = name;
+    } else {
+        found.why_ = std::string(name) + " is not loaded";
+    }
+    return found;
 }
 
 library::~library() {

@@ -9,6 +9,8 @@ namespace continual {
 class library {
 public:
     library() = default;
+    // Only what some other part of the process has open already.
+    static library loaded(const char * name);
     // The first of the names that can be opened. is_open() tells whether one could; why() what the system said of the last.
     explicit library(std::initializer_list<const char *> names);
     ~library();

@@ -7,8 +7,11 @@
 #include "runtime/kernel_code.h"
 #include "small_model.h"
 
+#include <cstdlib>
 #include <cstring>
+#include <map>
 #include <set>
+#include <thread>
 
 using namespace continual;
 using namespace continual_tests;
@@ -25,6 +28,9 @@ struct made_up {
     int32_t streams = 0;
     int32_t events = 0;
     int32_t modules = 0;
+    int32_t current = 0; // contexts pushed
+    int32_t pinned = 0;
+    int32_t shared_bytes = 227 * 1024;
     cu_result next_launch = cu_success;
     bool lost = false;
     bool compiles = true;
@@ -62,7 +68,7 @@ cuda_driver driver() {
         return cu_success;
     };
     d.device_attribute = [](int32_t * value, int32_t attribute, cu_device) {
-        *value = attribute == cu_attribute_capability_major ? world.major : attribute == cu_attribute_multiprocessors ? 132 : 0;
+        *value = attribute == cu_attribute_capability_major ? world.major : attribute == cu_attribute_multiprocessors ? 132 : attribute == cu_attribute_shared_optin ? world.shared_bytes : 0;
         return cu_success;
     };
     d.context_retain = [](cu_context * context, cu_device) {
@@ -74,7 +80,24 @@ cuda_driver driver() {
         world.contexts--;
         return cu_success;
     };
-    d.context_set = [](cu_context) { return alive(); };
+    d.context_push = [](cu_context) {
+        world.current++;
+        return cu_success;
+    };
+    d.context_pop = [](cu_context *) {
+        world.current--;
+        return cu_success;
+    };
+    d.host_allocate = [](void ** memory, size_t bytes, uint32_t) {
+        world.pinned++;
+        *memory = std::malloc(bytes);
+        return cu_success;
+    };
+    d.host_free = [](void * memory) {
+        world.pinned--;
+        std::free(memory);
+        return cu_success;
+    };
     d.context_priorities = [](int32_t * lowest, int32_t * highest) {
         *lowest = 0;
         *highest = -5;
@@ -214,8 +237,15 @@ TEST(cuda_device_trains_as_the_cpu_does) {
             CHECK_EQ(there.update().skipped, 0);
         }
         CHECK(slices > 10);
+        // More than lies in the staging memory at once.
+        const auto many = ops_check::normals<float>(5 << 20, 3);
+        const gpu_check::on_device<float> moved(on, many);
+        CHECK(ops_check::same_bits(moved.values(), many));
+        CHECK_EQ(world.current, 0);
     }
     CHECK_EQ(world.used, int64_t{0});
+    CHECK_EQ(world.pinned, 0);
+    CHECK_EQ(world.current, 0);
     CHECK_EQ(world.contexts, 0);
     CHECK_EQ(world.streams, 0);
     CHECK_EQ(world.events, 0);
@@ -246,6 +276,25 @@ TEST(cuda_device_has_every_kernel_that_the_emulator_has) {
     CHECK(found > 100);
 }
 
+TEST(cuda_device_is_shared_by_trainers_of_several_threads) {
+    if (kernel_code_count == 0) {
+        SKIP(kernel_code_absence);
+    }
+    const cuda_driver by = driver();
+    const built_model built = build({}, 20);
+    const oracle_batch batch = some_batch(*built.model, {12, 9}, 1);
+    const auto on = std::make_shared<cuda_device>(0, by);
+    const auto weights = std::make_shared<const device_weights>(on, built.model, std::vector<device_tensor>{}, nullptr);
+    trainer first(built.model, small_config(), on, weights);
+    trainer second(built.model, small_config(), on, weights);
+    double losses[2] = {};
+    // The emulator itself runs one launch at a time, under the device's lock.
+    std::thread other([&] { losses[1] = second.accumulate(view(batch)).loss; });
+    losses[0] = first.accumulate(view(batch)).loss;
+    other.join();
+    CHECK_EQ(losses[0], losses[1]);
+}
+
 TEST(cuda_device_says_what_is_missing) {
     cuda_driver by = driver();
     world.devices = 0;
@@ -259,6 +308,11 @@ TEST(cuda_device_says_what_is_missing) {
     world.major = 7;
     CHECK(has(refusal([&] { cuda_device on(0, by); }), "8.0"));
     world.major = 9;
+    world.shared_bytes = 99 * 1024;
+    {
+        const auto on = std::make_shared<cuda_device>(0, by);
+        CHECK(has(refusal([&] { launch(gpu_context{*on}, "swiglu_forward_f32", {1}, 256, 100 * 1024, int64_t{0}); }, failure::unsupported), "shared memory"));
+    }
     world.memory = 1000;
     CHECK(has(refusal([&] { cuda_device on(0, by); }, failure::memory), "free"));
     CHECK_EQ(world.contexts, 0);
@@ -295,6 +349,8 @@ TEST(cuda_device_tells_failures_and_can_be_closed_after) {
     }
     CHECK_EQ(world.streams, 0);
     CHECK_EQ(world.contexts, 0);
+    CHECK_EQ(world.pinned, 0);
+    CHECK_EQ(world.current, 0);
     for (const auto & [address, bytes] : world.blocks) {
         ::operator delete(reinterpret_cast<void *>(address), std::align_val_t(256));
     }

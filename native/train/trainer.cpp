@@ -23,7 +23,7 @@ void between(const char * name, T value, T low, T high) {
     }
 }
 
-graph_limits limits_of(const cn_trainer_config & config, const model & model) {
+graph_limits limits_of(const cn_trainer_config & config, const model & model, bool gpu) {
     graph_limits limits;
     limits.tokens = config.max_tokens;
     limits.sequences = config.max_sequences;
@@ -34,8 +34,8 @@ graph_limits limits_of(const cn_trainer_config & config, const model & model) {
     limits.reference = config.use_reference != 0;
     limits.dropout = config.dropout;
     limits.seed = config.seed;
-    // A quarter of a gigabyte of logits at a time is enough for the GEMM to run at full speed.
-    constexpr int64_t logit_bytes = int64_t{256} << 20;
+    // A quarter of a gigabyte of logits at a time is enough for the GEMM to run at full speed. A GPU unpacks the vocabulary's weights anew for each piece.
+    const int64_t logit_bytes = (gpu ? int64_t{2048} : int64_t{256}) << 20;
     const int64_t most = std::max<int64_t>(16, logit_bytes / (static_cast<int64_t>(sizeof(float)) * model.config().vocabulary));
     const int64_t pieces = (limits.targets + most - 1) / most;
     limits.logit_rows = (limits.targets + pieces - 1) / pieces;
@@ -83,7 +83,7 @@ run_layout lay_out_run(const model & model, const parameter_layout & parameters,
 
 // The fastest plan that fits: logits in smaller pieces first (each costs another pass over the vocabulary's weights), then layers computed twice.
 run_layout fit(const model & model, const parameter_layout & parameters, const cn_trainer_config & config, bool gpu) {
-    graph_limits limits = limits_of(config, model);
+    graph_limits limits = limits_of(config, model, gpu);
     const auto fits = [&](const run_layout & run) { return config.memory_budget <= 0 || run.memory.total <= config.memory_budget; };
     run_layout run = lay_out_run(model, parameters, config, gpu, limits);
     while (!fits(run) && limits.logit_rows > 64) {

@@ -119,7 +119,6 @@ internal unsafe struct TrainingDeviceNative
     public int Minor;
     public int Multiprocessors;
     public fixed byte Name[192];
-    public fixed byte Products[128];
 }
 
 [StructLayout(LayoutKind.Sequential)]

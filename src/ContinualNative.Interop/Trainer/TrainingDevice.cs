@@ -9,8 +9,7 @@ namespace ContinualNative.Interop.Trainer;
 /// <param name="FreeMemory">In bytes, when it was asked for; all processes count.</param>
 /// <param name="Capability">Compute capability, such as 9.0.</param>
 /// <param name="Multiprocessors">Of them.</param>
-/// <param name="Products">What matrix products run on: cuBLASLt's file, or our own kernels and why.</param>
-public sealed record TrainingDevice(int Number, string Name, long Memory, long FreeMemory, Version Capability, int Multiprocessors, string Products)
+public sealed record TrainingDevice(int Number, string Name, long Memory, long FreeMemory, Version Capability, int Multiprocessors)
 {
     /// <summary>GPUs that the driver shows; 0 without a driver.</summary>
     public static unsafe int Count()
@@ -33,7 +32,6 @@ public sealed record TrainingDevice(int Number, string Name, long Memory, long F
             info.Memory,
             info.FreeMemory,
             new Version(info.Major, info.Minor),
-            info.Multiprocessors,
-            Marshal.PtrToStringUTF8((nint)info.Products) ?? "");
+            info.Multiprocessors);
     }
 }
