@@ -35,6 +35,18 @@ public:
     }
 
     void * gemm_scratch() const { return gemm_; }
+    void use_parameters(const float *, int64_t) const {}
+
+    gemm_right parameters(const float * data, int64_t rows, int64_t columns, bool transposed) const {
+        return {data, tensor_type::f32, rows, columns, columns * static_cast<int64_t>(sizeof(float)), transposed};
+    }
+
+    // Products round what they read.
+    template <typename E>
+    std::tuple<const void *, bool> operand(const float * x, E *, int64_t) const {
+        return {x, false};
+    }
+
     const matrix & placed(const matrix & weight) const { return weight; }
     const float * placed(const std::vector<float> & vector) const { return vector.empty() ? nullptr : vector.data(); }
 

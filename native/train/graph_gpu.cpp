@@ -1,4 +1,5 @@
 #include "model/device_weights.h"
+#include "ops/quant.h"
 #include "ops/rows.h"
 #include "train/graph.h"
 #include "train/typed_graph.h"
@@ -42,6 +43,7 @@ struct gpu_plan {
         at.teacher_weight = layout.add<float>(limits.targets);
         at.reference_weight = layout.add<float>(limits.targets);
         at.results = layout.add<row_result>(limits.targets);
+        at.parameters = !parameters.full() && how == precision::bf16 ? layout.add<bf16>(parameters.count()) : -1;
     }
 };
 
@@ -63,6 +65,7 @@ public:
         scratch_ = {memory_ + at.gemm, plan_.sizes.left_bytes, memory_ + at.gemm_right, plan_.sizes.right_bytes};
         attention_ = memory_ + at.attention;
         embedding_ = at.embedding < 0 ? nullptr : memory_ + at.embedding;
+        narrow_ = at.parameters < 0 ? nullptr : reinterpret_cast<bf16 *>(memory_ + at.parameters);
     }
 
     template <typename E>
@@ -71,6 +74,31 @@ public:
     }
 
     const gemm_gpu_scratch & gemm_scratch() const { return scratch_; }
+    // Rounded once for a pass, not for each of their products.
+    void use_parameters(const float * values, int64_t count) {
+        if (narrow_ != nullptr) {
+            dequantize(on_, tensor_type::f32, values, count * static_cast<int64_t>(sizeof(float)), 1, count, narrow_, count);
+            narrow_from_ = values;
+            narrow_count_ = count;
+        }
+    }
+
+    gemm_right parameters(const float * data, int64_t rows, int64_t columns, bool transposed) const {
+        const bool narrow = narrow_ != nullptr && narrow_from_ <= data && data < narrow_from_ + narrow_count_;
+        if (narrow) {
+            return {narrow_ + (data - narrow_from_), tensor_type::bf16, rows, columns, columns * static_cast<int64_t>(sizeof(bf16)), transposed};
+        }
+        return {data, tensor_type::f32, rows, columns, columns * static_cast<int64_t>(sizeof(float)), transposed};
+    }
+
+    std::tuple<const void *, bool> operand(const float * x, float *, int64_t) const { return {x, false}; }
+
+    // For three products at least.
+    std::tuple<const void *, bool> operand(const float * x, bf16 * room, int64_t n) const {
+        dequantize(on_, tensor_type::f32, x, n * static_cast<int64_t>(sizeof(float)), 1, n, room, n);
+        return {room, true};
+    }
+
     matrix placed(const matrix & weight) const { return weights_->placed(weight); }
     const float * placed(const std::vector<float> & vector) const { return weights_->placed(vector); }
 
@@ -127,6 +155,10 @@ private:
     const device_weights * weights_;
     char * memory_;
     gemm_gpu_scratch scratch_;
+    // The parameters of the pass in bf16; null where products are in float.
+    bf16 * narrow_ = nullptr;
+    const float * narrow_from_ = nullptr;
+    int64_t narrow_count_ = 0;
     void * attention_ = nullptr;
     void * embedding_ = nullptr;
 };

@@ -9,6 +9,7 @@
 #include "ops/swiglu.h"
 
 #include <algorithm>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -49,6 +50,7 @@ struct scratch_offsets {
     int64_t tokens = -1, bounds = -1, rows = -1;
     int64_t target = -1, weight = -1, teacher_token = -1, teacher_log_prob = -1, teacher_weight = -1, reference_weight = -1;
     int64_t results = -1;
+    int64_t parameters = -1;
 };
 
 struct offsets {
@@ -202,6 +204,9 @@ public:
         tokens_ = processor_.staged(at_.scratch.tokens, batch.tokens, n_);
         rows_ = processor_.staged(at_.scratch.rows, rows.row, rows.count);
         processor_.positions(shape_.bounds, batch.sequences, n_, processor_.template at<int32_t>(at_.positions));
+        if (!parameters_.full()) {
+            processor_.use_parameters(values, parameters_.count());
+        }
         const matrix table = embedding(values);
         embedding_forward(on_, n_, c_.width, tokens_, table.data, table.type, table.row_stride(), floats(at_.x[0]));
         for (int32_t i = 0; i < c_.layers; i++) {
@@ -376,9 +381,8 @@ private:
 
     static gemm_left left(const T * data, int64_t stride) { return {data, typed_is_bf16, stride, false}; }
 
-    static gemm_right dense(const float * data, int64_t rows, int64_t columns, bool transposed) {
-        return {data, tensor_type::f32, rows, columns, columns * static_cast<int64_t>(sizeof(float)), transposed};
-    }
+    // A matrix of parameters.
+    gemm_right dense(const float * data, int64_t rows, int64_t columns, bool transposed) const { return processor_.parameters(data, rows, columns, transposed); }
 
     void product(int64_t m, int64_t n, std::initializer_list<gemm_term> terms, const gemm_out & out) const {
         gemm(on_, how_, m, n, terms.begin(), static_cast<int32_t>(terms.size()), out, processor_.gemm_scratch());
@@ -473,6 +477,12 @@ private:
         call_slice();
     }
 
+    // dx as the gradient of a linear layer's output; where products are narrower than dx, in d_normed, which is free when it is asked for.
+    output_gradient residual_gradient(int linear) {
+        const auto [data, is_bf16] = processor_.operand(floats(at_.dx), typed(at_.d_normed), n_ * c_.width);
+        return {linear, data, is_bf16};
+    }
+
     // Gradients of a group's parameters, and of its input `in` into d_in (null: not wanted).
     void group_backward(int32_t layer, int group, const layer_view & w, std::initializer_list<output_gradient> outputs, const T * in, const T * u, T * d_in, const float * values,
                         float * gradient) {
@@ -563,7 +573,7 @@ private:
         T * act = typed(at_.act);
         T * d_act = typed(at_.d_act);
         swiglu_forward(on_, ff, static_cast<const T *>(typed(s.gate)), static_cast<const T *>(typed(s.up)), act);
-        group_backward(i, group_down, w, {{linear_down, dx, false}}, act, typed(s.u[group_down]), d_act, values, gradient);
+        group_backward(i, group_down, w, {residual_gradient(linear_down)}, act, typed(s.u[group_down]), d_act, values, gradient);
         swiglu_backward(on_, ff, static_cast<const T *>(typed(s.gate)), static_cast<const T *>(typed(s.up)), static_cast<const T *>(d_act), typed(at_.d_gate), typed(at_.d_up));
 
         const float * x_ffn = floats(s.x_ffn);
@@ -573,7 +583,7 @@ private:
         rmsnorm_backward(on_, n_, width, width, x_ffn, w.ffn_norm, static_cast<const float *>(floats(s.inverse_ffn)), static_cast<const T *>(d_normed), dx, true,
                          full ? gradient + p->ffn_norm : nullptr);
 
-        group_backward(i, group_o, w, {{linear_o, dx, false}}, typed(s.o), typed(s.u[group_o]), typed(at_.d_o), values, gradient);
+        group_backward(i, group_o, w, {residual_gradient(linear_o)}, typed(s.o), typed(s.u[group_o]), typed(at_.d_o), values, gradient);
         processor_.attention_backward(shape_, longest_, static_cast<const T *>(typed(s.q)), static_cast<const T *>(typed(s.k)), static_cast<const T *>(typed(s.v)), static_cast<const T *>(typed(s.o)),
                            static_cast<const float *>(floats(s.lse)), static_cast<const T *>(typed(at_.d_o)), typed(at_.d_q), typed(at_.d_k), typed(at_.d_v));
         call_slice();
@@ -637,7 +647,7 @@ private:
             for (int64_t v = 0; v < vocabulary; v += vocabulary_piece) {
                 const int64_t count = std::min(vocabulary_piece, vocabulary - v);
                 gemm_right part = dense(b + v, rank, count, true);
-                part.row_stride = vocabulary * static_cast<int64_t>(sizeof(float));
+                part.row_stride = vocabulary * (part.type == tensor_type::bf16 ? 2 : 4);
                 product(rows, rank, {{left(d_logits + v, stride), part, count, parameters_.scale()}}, {du, false, rank, v > 0, nullptr});
             }
             product(rank, width, {{{du, false, rank, true}, {hidden, typed_type, rows, width, width * static_cast<int64_t>(sizeof(T)), false}, rows, 1.0f}},
