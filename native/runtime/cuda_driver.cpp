@@ -2,6 +2,7 @@
 
 #include "runtime/error.h"
 
+#include <memory>
 #include <string>
 
 namespace continual {
@@ -45,9 +46,16 @@ const cuda_driver & cuda_driver::get() {
     // Never closed, not even when it was of no use: a driver that unloads itself while other libraries' threads run is no help to anybody. What was wrong is found
     // again by the next call: a driver may have been installed meanwhile.
     static const cuda_driver * const driver = [] {
-        auto * const opened = new cuda_driver;
-        open(*opened);
-        return opened;
+        auto opened = std::make_unique<cuda_driver>();
+        try {
+            open(*opened);
+        } catch (...) {
+            if (opened->from.is_open()) {
+                static_cast<void>(opened.release());
+            }
+            throw;
+        }
+        return opened.release();
     }();
     return *driver;
 }

@@ -110,6 +110,7 @@ internal sealed class RunState
                 differences.Add($"--{option} is {value} and was {before ?? "not there"}");
             }
         }
+        differences.AddRange(Options.Where(o => !now.Options.ContainsKey(o.Key)).Select(static o => $"--{o.Key} is not there and was {o.Value}"));
         AddIf(Data != now.Data, "the training examples (--data or --corpus, the chat template or the vocabulary) differ");
         AddIf(Validation != now.Validation, "the validation examples differ");
         AddIf(Initial != now.Initial, "what the run began with (the adapter of --init, or the fresh model) differs");

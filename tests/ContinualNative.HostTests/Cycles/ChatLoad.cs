@@ -32,6 +32,9 @@ internal sealed class ChatLoad : IAsyncDisposable
     /// <summary>By user, the adapters that answered, in order.</summary>
     public ConcurrentDictionary<string, List<string>> Adapters { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>Questions begun.</summary>
+    public int Asked => Volatile.Read(ref _next) + 1;
+
     public int Answers => Volatile.Read(ref _answers);
 
     public int Streams => Volatile.Read(ref _streams);

@@ -81,14 +81,7 @@ public sealed class CycleFixture : IAsyncLifetime
         JsonObject target = policy["update"]!.AsObject();
         foreach ((string key, JsonNode? value) in JsonNode.Parse(update)!.AsObject())
         {
-            if (value is null)
-            {
-                target.Remove(key);
-            }
-            else
-            {
-                target[key] = value.DeepClone();
-            }
+            target[key] = value?.DeepClone();
         }
         string file = Files.Write($"policy-{Guid.NewGuid():N}.json", Encoding.UTF8.GetBytes(policy.ToJsonString()));
         return

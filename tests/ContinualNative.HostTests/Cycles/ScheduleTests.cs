@@ -8,12 +8,16 @@ using ContinualNative.HostTests.Signal;
 namespace ContinualNative.HostTests.Cycles;
 
 /// <summary>
-/// A server that updates itself by the clock under load. 15 seconds; CONTINUAL_SCHEDULE_SECONDS names another time, and lets cycles look for their learning rate. Prints how long
-/// parts of streams took while it trained and while it did not.
+/// A server that updates itself by the clock under load. 15 seconds; CONTINUAL_SCHEDULE_SECONDS names another time, in which the right answer changes now and then, so that there is
+/// always something to learn. Prints how long parts of streams took while it trained and while it did not.
 /// </summary>
 [Collection(LongCycleCollection.Name)]
 public sealed class ScheduleTests(CycleFixture fixture)
 {
+    // Questions of the load between two changes of the right answer: a minute or two.
+    private const int Stable = 900;
+    private const int Changes = 40;
+
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
     [Fact]
@@ -24,8 +28,8 @@ public sealed class ScheduleTests(CycleFixture fixture)
         string data = await fixture.TaughtAsync();
         try
         {
-            await using ContinualServer server = await fixture.StartAsync(data, set ? """{"from_base_every":3,"epochs":3,"learning_rate":null,"rates_tried":3}""" : """{"from_base_every":3,"epochs":3}""", "--schedule", "*/2 * * * * *");
-            await using ChatLoad load = new(server.BaseAddress, fixture.Questions(2000));
+            await using ContinualServer server = await fixture.StartAsync(data, set ? """{"from_base_every":3}""" : """{"from_base_every":3,"epochs":3}""", "--schedule", "*/2 * * * * *");
+            await using ChatLoad load = new(server.BaseAddress, set ? [.. Enumerable.Range(0, Changes).SelectMany(change => fixture.Questions(Stable, AnswerOf(change)))] : fixture.Questions(2000));
             ConcurrentQueue<(long At, bool Training)> phases = new();
             using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(Cancelled);
             Task watching = WatchAsync(server, phases, stop.Token);
@@ -37,7 +41,7 @@ public sealed class ScheduleTests(CycleFixture fixture)
                 async () =>
                 {
                     // What there is to learn: without new labels a cycle ends before it trains.
-                    Reply taught = await server.PostAsync("/v1/chat/completions", CycleCalls.Chat(fixture.Questions(1)[0], "\"route\":\"frontier\""));
+                    Reply taught = await server.PostAsync("/v1/chat/completions", CycleCalls.Chat(fixture.Questions(1, AnswerOf(set ? load.Asked / Stable : 0))[0], "\"route\":\"frontier\""));
                     Assert.Equal(200, taught.Status);
                     await Task.Delay(300, Cancelled);
                     return Stopwatch.GetElapsedTime(begun).TotalSeconds >= seconds && server.Signal.Store!.Cycles(2).Any(static c => !c.IsActive);
@@ -59,6 +63,8 @@ public sealed class ScheduleTests(CycleFixture fixture)
             CycleFixture.Delete(data);
         }
     }
+
+    private static string AnswerOf(int change) => change % 2 == 0 ? CycleFixture.Right : CycleFixture.Wrong;
 
     private static async Task WatchAsync(ContinualServer server, ConcurrentQueue<(long At, bool Training)> phases, CancellationToken cancellationToken)
     {
@@ -123,7 +129,7 @@ public sealed class ScheduleTests(CycleFixture fixture)
         double with = Percentile(gaps[true]), without = Percentile(gaps[false]);
         TestContext.Current.TestOutputHelper?.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{cycles.Count} cycles ({string.Join(", ", cycles.GroupBy(static c => c.State).Select(static g => $"{g.Count()} {g.Key}"))}; {cycles.Count(static c => c.Detail.Contains("\"tried\":[", StringComparison.Ordinal))} with several learning rates), {load.Answers} answers and {load.Streams} streams, none failed; "
+            $"{cycles.Count} cycles ({string.Join(", ", cycles.GroupBy(static c => c.State).Select(static g => $"{g.Count()} {g.Key}"))}), {load.Answers} answers and {load.Streams} streams, none failed; "
             + $"p99 between tokens {with:0.0} ms while it trained ({gaps[true].Count()}), {without:0.0} ms else ({gaps[false].Count()}), ratio {with / without:0.00}"));
     }
 

@@ -44,9 +44,13 @@ public sealed class RunStateTests
     [Fact]
     public void Every_option_that_changes_the_result_is_compared()
     {
-        string[] free = [nameof(TrainingOptions.Threads), nameof(TrainingOptions.LowPriority), nameof(TrainingOptions.CheckpointEvery), nameof(TrainingOptions.MostSkipped), nameof(TrainingOptions.Others)];
+        string[] free = [nameof(TrainingOptions.Threads), nameof(TrainingOptions.LowPriority), nameof(TrainingOptions.CheckpointEvery), nameof(TrainingOptions.MostSkipped), nameof(TrainingOptions.Others), nameof(TrainingOptions.Device)];
         Assert.Equal(typeof(TrainingOptions).GetProperties().Count(p => p.SetMethod is not null && !free.Contains(p.Name)), Options.Significant().Count);
         TrainingOptions others = Options with { Others = new Dictionary<string, string> { ["layers"] = "4" } };
+        // Which GPU it is does not matter; that it is one does.
+        State(Options with { Device = 0 }).MustAgreeWith(State(Options with { Device = 1 }), "folder");
+        Assert.Contains("--device", Differs(State(Options), State(Options with { Device = 0 })));
+        Assert.Contains("--device", Differs(State(Options with { Device = 0 }), State(Options)));
         Assert.Contains("--layers is 5 and was 4", Differs(State(others), State(others with { Others = new Dictionary<string, string> { ["layers"] = "5" } })));
     }
 
