@@ -23,7 +23,7 @@ struct cn_model {
 
     // On GPUs, by their number: what was lent, and the weights while a trainer uses them.
     struct place {
-        std::vector<continual::device_tensor> lent;
+        std::vector<continual::tensor_entry> lent;
         std::weak_ptr<const continual::device_weights> weights;
     };
     mutable std::mutex mutex;
@@ -51,6 +51,34 @@ void copy_text(char (&to)[N], const std::string & from) {
     }
     std::memcpy(to, from.data(), length);
     to[length] = '\0';
+}
+
+std::vector<continual::tensor_entry> read(const cn_tensor * tensors, int32_t count) {
+    std::vector<continual::tensor_entry> entries;
+    for (int32_t i = 0; i < count; i++) {
+        const cn_tensor & t = tensors[i];
+        if (t.name == nullptr || t.data == nullptr || t.dimensions < 1 || t.dimensions > 4) {
+            throw error(failure::argument, "tensor " + std::to_string(i) + " of the table has no name, no data, or not 1 to 4 dimensions");
+        }
+        continual::tensor_entry entry;
+        entry.name = t.name;
+        entry.type = t.type;
+        entry.dimensions = t.dimensions;
+        entry.data = t.data;
+        int64_t elements = 1;
+        for (int d = 0; d < 4; d++) {
+            entry.ne[d] = d < t.dimensions ? t.ne[d] : 1;
+            if (entry.ne[d] < 1 || entry.ne[d] > (int64_t{1} << 40) / elements) {
+                throw error(failure::argument, "the tensor '" + entry.name + "' has an impossible shape");
+            }
+            elements *= entry.ne[d];
+        }
+        if (continual::is_supported(entry.type) && entry.ne[0] % continual::block_elements(static_cast<continual::tensor_type>(entry.type)) != 0) {
+            throw error(failure::argument, "the tensor '" + entry.name + "' has rows that its type's blocks don't divide");
+        }
+        entries.push_back(std::move(entry));
+    }
+    return entries;
 }
 
 cn_trainer_config read(const cn_trainer_config * config) {
@@ -150,30 +178,7 @@ int32_t cn_model_create(const cn_tensor * tensors, int32_t tensor_count, const c
         return missing("metadata");
     }
     return guarded([&]() -> int32_t {
-        std::vector<continual::tensor_entry> entries;
-        for (int32_t i = 0; i < tensor_count; i++) {
-            const cn_tensor & t = tensors[i];
-            if (t.name == nullptr || t.data == nullptr || t.dimensions < 1 || t.dimensions > 4) {
-                throw error(failure::argument, "tensor " + std::to_string(i) + " of the table has no name, no data, or not 1 to 4 dimensions");
-            }
-            continual::tensor_entry entry;
-            entry.name = t.name;
-            entry.type = t.type;
-            entry.dimensions = t.dimensions;
-            entry.data = t.data;
-            int64_t elements = 1;
-            for (int d = 0; d < 4; d++) {
-                entry.ne[d] = d < t.dimensions ? t.ne[d] : 1;
-                if (entry.ne[d] < 1 || entry.ne[d] > (int64_t{1} << 40) / elements) {
-                    throw error(failure::argument, "the tensor '" + entry.name + "' has an impossible shape");
-                }
-                elements *= entry.ne[d];
-            }
-            if (continual::is_supported(entry.type) && entry.ne[0] % continual::block_elements(static_cast<continual::tensor_type>(entry.type)) != 0) {
-                throw error(failure::argument, "the tensor '" + entry.name + "' has rows that its type's blocks don't divide");
-            }
-            entries.push_back(std::move(entry));
-        }
+        const std::vector<continual::tensor_entry> entries = read(tensors, tensor_count);
         continual::metadata_table table;
         for (int32_t i = 0; i < metadata_count; i++) {
             if (metadata[i].key == nullptr) {
@@ -355,21 +360,7 @@ int32_t cn_model_lend(cn_model * model, int32_t device, const cn_tensor * tensor
         return missing("tensors");
     }
     return guarded([&]() -> int32_t {
-        std::vector<continual::device_tensor> lent;
-        for (int32_t i = 0; i < tensor_count; i++) {
-            const cn_tensor & t = tensors[i];
-            if (t.name == nullptr || t.data == nullptr || t.dimensions < 1 || t.dimensions > 4) {
-                throw error(failure::argument, "tensor " + std::to_string(i) + " that is lent has no name, no data, or not 1 to 4 dimensions");
-            }
-            continual::device_tensor tensor;
-            tensor.name = t.name;
-            tensor.type = t.type;
-            tensor.data = t.data;
-            for (int d = 0; d < t.dimensions; d++) {
-                tensor.ne[d] = t.ne[d];
-            }
-            lent.push_back(std::move(tensor));
-        }
+        std::vector<continual::tensor_entry> lent = read(tensors, tensor_count);
         const std::lock_guard lock(model->mutex);
         cn_model::place & place = model->places[device];
         place.lent = std::move(lent);

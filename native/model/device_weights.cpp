@@ -13,7 +13,7 @@ constexpr int64_t sample_bytes = 256;
 
 } // namespace
 
-device_weights::device_weights(std::shared_ptr<device> on, std::shared_ptr<const model> of, const std::vector<device_tensor> & lent, std::shared_ptr<const void> keep)
+device_weights::device_weights(std::shared_ptr<device> on, std::shared_ptr<const model> of, const std::vector<tensor_entry> & lent, std::shared_ptr<const void> keep)
     : on_(std::move(on)), of_(std::move(of)), keep_(std::move(keep)) {
     try {
         place("token_embd.weight", of_->embedding(), lent);
@@ -56,9 +56,9 @@ void * device_weights::copied(const void * host, int64_t bytes) {
     return own_.back();
 }
 
-void device_weights::place(const std::string & name, const matrix & weight, const std::vector<device_tensor> & lent) {
+void device_weights::place(const std::string & name, const matrix & weight, const std::vector<tensor_entry> & lent) {
     const int64_t bytes = weight.rows * weight.row_stride();
-    const auto found = std::find_if(lent.begin(), lent.end(), [&](const device_tensor & t) { return t.name == name; });
+    const auto found = std::find_if(lent.begin(), lent.end(), [&](const tensor_entry & t) { return t.name == name; });
     if (found == lent.end()) {
         places_[weight.data] = copied(weight.data, bytes);
         return;

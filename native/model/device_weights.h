@@ -12,20 +12,12 @@
 
 namespace continual {
 
-// A tensor in a device's memory that somebody else keeps.
-struct device_tensor {
-    std::string name;
-    int32_t type = 0;
-    int64_t ne[4] = {1, 1, 1, 1};
-    const void * data = nullptr;
-};
-
 class device_weights {
 public:
-    // lent: tensors that are on the device; each must have the type and shape of the model's of the same name (others, and those that the trainer has no use for, are
+    // lent: tensors whose data is on the device, where somebody else keeps them; each must have the type and shape of the model's of the same name (others, and those that the trainer has no use for, are
     // passed over), and is compared with the model's file by samples: throws error(mismatch) naming it. What nobody lends is copied. keep: whatever must live as long as
     // what is lent.
-    device_weights(std::shared_ptr<device> on, std::shared_ptr<const model> of, const std::vector<device_tensor> & lent, std::shared_ptr<const void> keep);
+    device_weights(std::shared_ptr<device> on, std::shared_ptr<const model> of, const std::vector<tensor_entry> & lent, std::shared_ptr<const void> keep);
     ~device_weights();
     device_weights(const device_weights &) = delete;
     device_weights & operator=(const device_weights &) = delete;
@@ -40,7 +32,7 @@ public:
     int64_t borrowed_bytes() const noexcept { return borrowed_; }
 
 private:
-    void place(const std::string & name, const matrix & weight, const std::vector<device_tensor> & lent);
+    void place(const std::string & name, const matrix & weight, const std::vector<tensor_entry> & lent);
     void place(const std::vector<float> & vector);
     const void * find(const void * host) const;
     void * copied(const void * host, int64_t bytes);

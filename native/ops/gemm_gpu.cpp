@@ -22,6 +22,15 @@ constexpr int64_t aligned(int64_t bytes) {
     return pieces(bytes, 256) * 256;
 }
 
+// Rows in the precision of the product.
+void unpack(const gpu_context & gpu, bool wanted, tensor_type type, const void * from, int64_t row_stride, int64_t rows, int64_t columns, void * to, int64_t stride) {
+    if (wanted) {
+        dequantize(gpu, type, from, row_stride, rows, columns, static_cast<bf16 *>(to), stride);
+    } else {
+        dequantize(gpu, type, from, row_stride, rows, columns, static_cast<float *>(to), stride);
+    }
+}
+
 // The left side in the precision of the product.
 device_product::side left_side(const gpu_context & gpu, const gemm_left & left, bool wanted, int64_t m, int64_t k, const gemm_gpu_scratch & scratch) {
     if (left.is_bf16 == wanted) {
@@ -35,12 +44,7 @@ device_product::side left_side(const gpu_context & gpu, const gemm_left & left, 
         throw error(failure::device, "a product's left side of " + std::to_string(rows) + " x " + std::to_string(columns) + " has no room in " + std::to_string(scratch.left_bytes) + " bytes");
     }
     const tensor_type type = left.is_bf16 ? tensor_type::bf16 : tensor_type::f32;
-    const int64_t row_stride = left.stride * element_bytes(left.is_bf16);
-    if (wanted) {
-        dequantize(gpu, type, left.data, row_stride, rows, columns, static_cast<bf16 *>(scratch.left), stride);
-    } else {
-        dequantize(gpu, type, left.data, row_stride, rows, columns, static_cast<float *>(scratch.left), stride);
-    }
+    unpack(gpu, wanted, type, left.data, left.stride * element_bytes(left.is_bf16), rows, columns, scratch.left, stride);
     return {scratch.left, wanted, stride, left.transposed};
 }
 
@@ -65,11 +69,7 @@ void term(const gpu_context & gpu, bool wanted, int64_t m, int64_t n, const gemm
         p.left = left;
         p.right = {from, wanted, stride, right.transposed};
         if (!plain) {
-            if (wanted) {
-                dequantize(gpu, right.type, from, right.row_stride, count, columns, static_cast<bf16 *>(scratch.right), stride);
-            } else {
-                dequantize(gpu, right.type, from, right.row_stride, count, columns, static_cast<float *>(scratch.right), stride);
-            }
+            unpack(gpu, wanted, right.type, from, right.row_stride, count, columns, scratch.right, stride);
             p.right.data = scratch.right;
         }
         int64_t out_at = 0;

@@ -89,11 +89,10 @@ struct opened {
     functions call;
 };
 
-bool find_all(opened & made, std::string & why) {
+bool find_all(opened & made) {
 #define CN_FIND(member, symbol, parameters)                                                   \
     made.call.member = reinterpret_cast<decltype(made.call.member)>(made.from.find(symbol)); \
     if (made.call.member == nullptr) {                                                        \
-        why = made.from.name() + " has no " symbol;                                           \
         return false;                                                                         \
     }
     CN_CUBLAS_FUNCTIONS(CN_FIND)
@@ -201,11 +200,7 @@ struct cublas::state {
 cublas::cublas(std::unique_ptr<state> made) : state_(std::move(made)) {}
 cublas::~cublas() = default;
 
-const std::string & cublas::name() const noexcept {
-    return state_->from.from.name();
-}
-
-std::unique_ptr<cublas> cublas::open(std::string & why) {
+std::unique_ptr<cublas> cublas::open() {
 #if defined(_WIN32)
     constexpr const char * names[] = {"cublasLt64_13.dll", "cublasLt64_12.dll"};
 #else
@@ -224,23 +219,17 @@ std::unique_ptr<cublas> cublas::open(std::string & why) {
             auto made = std::make_unique<opened>();
             made->from = loaded ? library::loaded(name) : library({name});
             if (!made->from.is_open()) {
-                why = loaded ? why : made->from.why();
                 continue;
             }
             // Opened is opened: it is left so even where it does not work.
             const opened * const tried = made.get();
             void * handle = nullptr;
-            const bool complete = find_all(*made, why);
+            const bool complete = find_all(*made);
             static_cast<void>(made.release());
-            if (!complete) {
-                continue;
+            if (complete && tried->call.create(&handle) == 0) {
+                tried->call.destroy(handle);
+                works = tried;
             }
-            if (const status result = tried->call.create(&handle); result != 0) {
-                why = std::string(name) + ": cublasLtCreate failed with status " + std::to_string(result);
-                continue;
-            }
-            tried->call.destroy(handle);
-            works = tried;
         }
     }
     if (works == nullptr) {

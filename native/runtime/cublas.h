@@ -5,7 +5,6 @@
 #include "runtime/device.h"
 
 #include <memory>
-#include <string>
 
 namespace continual {
 
@@ -14,11 +13,9 @@ public:
     // Bytes of device memory that a product may use beside its operands.
     static constexpr int64_t workspace_bytes = int64_t{32} << 20;
 
-    // Null where the library cannot be opened; `why` says the reason then. A context must be current. The library itself stays open for good.
-    static std::unique_ptr<cublas> open(std::string & why);
+    // Null where no version of the library can be opened and works. A context must be current. The library itself stays open for good.
+    static std::unique_ptr<cublas> open();
     ~cublas();
-
-    const std::string & name() const noexcept;
 
     // Queued on `stream`. false: it has no algorithm for such a product, and nothing was queued. Throws error(device). workspace: workspace_bytes of device memory, which
     // only products on this stream use.

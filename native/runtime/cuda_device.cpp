@@ -75,16 +75,6 @@ int32_t code_of(std::string_view kernel) {
 
 } // namespace
 
-int32_t cuda_device::count() noexcept {
-    try {
-        int32_t devices = 0;
-        const cuda_driver & driver = cuda_driver::get();
-        return driver.device_count(&devices) == cu_success ? devices : 0;
-    } catch (const std::exception &) {
-        return 0;
-    }
-}
-
 // Decision: pushed and popped, not set. The thread is anybody's, llama.cpp's context is the same one, and a context that is gone may not stay current.
 class cuda_device::entered {
 public:
@@ -121,11 +111,9 @@ cuda_device::cuda_device(int32_t ordinal, const cuda_driver & driver) : driver_(
         void * staging = nullptr;
         driver_.check(driver_.host_allocate(&staging, static_cast<size_t>(staging_bytes), 0), "cuMemHostAlloc");
         staging_ = static_cast<char *>(staging);
-        std::string why = "CONTINUAL_OWN_PRODUCTS is set";
         if (const char * own = std::getenv("CONTINUAL_OWN_PRODUCTS"); own == nullptr || *own == 0) {
-            cublas_ = cublas::open(why);
+            cublas_ = cublas::open();
         }
-        products_ = cublas_ != nullptr ? cublas_->name() : "own kernels (" + why + ")";
         workspace_ = allocate(cublas_ != nullptr ? cublas::workspace_bytes : most_tile_gemm_scratch_bytes);
     } catch (...) {
         close();

@@ -24,9 +24,6 @@ struct device_info {
 // Several trainers may use one at a time: each call is whole.
 class cuda_device final : public device {
 public:
-    // How many there are; 0 where there is no driver.
-    static int32_t count() noexcept;
-
     // Throws error(device) for no driver, no such device, one older than sm_80, or a build without kernels.
     explicit cuda_device(int32_t ordinal) : cuda_device(ordinal, cuda_driver::get()) {}
     // By another driver, for tests.
@@ -38,8 +35,6 @@ public:
     device_info info() const;
     // The same of a device that nobody has opened: nothing is left behind. Throws as the constructor does.
     static device_info look(int32_t ordinal);
-    // What matrix products run on: the library's name, or "own kernels".
-    const std::string & products() const noexcept { return products_; }
 
     void * allocate(int64_t bytes) override;
     void release(void * memory) noexcept override;
@@ -77,9 +72,8 @@ private:
     int64_t staged_ = 0;
     int64_t most_shared_ = 0; // bytes of shared memory that a block may have
     mutable std::recursive_mutex mutex_; // tile_gemm launches from within multiply
-    std::unique_ptr<cublas> cublas_;
+    std::unique_ptr<cublas> cublas_; // null: products run on tile_gemm
     void * workspace_ = nullptr;
-    std::string products_;
     std::map<int32_t, cu_module> modules_;
     std::map<std::string, loaded, std::less<>> kernels_;
 };

@@ -25,7 +25,6 @@ using cu_event = cu_event_handle *;
 
 inline constexpr cu_result cu_success = 0;
 inline constexpr cu_result cu_out_of_memory = 2;
-inline constexpr cu_result cu_not_ready = 600;
 
 inline constexpr int32_t cu_attribute_multiprocessors = 16;
 inline constexpr int32_t cu_attribute_capability_major = 75;
@@ -48,7 +47,6 @@ inline constexpr uint32_t cu_event_without_timing = 2;
     f(device_get, "cuDeviceGet", (cu_device *, int32_t))                                                                          \
     f(device_name, "cuDeviceGetName", (char *, int32_t, cu_device))                                                               \
     f(device_attribute, "cuDeviceGetAttribute", (int32_t *, int32_t, cu_device))                                                  \
-    f(device_memory, "cuDeviceTotalMem_v2", (size_t *, cu_device))                                                                \
     f(context_retain, "cuDevicePrimaryCtxRetain", (cu_context *, cu_device))                                                      \
     f(context_release, "cuDevicePrimaryCtxRelease_v2", (cu_device))                                                               \
     f(context_push, "cuCtxPushCurrent_v2", (cu_context))                                                                          \

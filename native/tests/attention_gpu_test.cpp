@@ -1,6 +1,5 @@
+#include "attention_check.h"
 #include "gpu_check.h"
-#include "ops/attention.h"
-#include "oracle/attention.h"
 
 using namespace continual;
 using namespace gpu_check;
@@ -44,9 +43,6 @@ struct problem {
     }
 };
 
-// Marks what must not be written to.
-constexpr float untouched = 77.0f;
-
 // Not a number in rows of no sequence: they are not read.
 template <typename T>
 std::vector<T> values_of(const problem & all, int64_t stride, uint64_t seed, float scale) {
@@ -69,21 +65,12 @@ struct inputs {
 };
 
 template <typename T>
-struct run_result {
-    std::vector<T> o;
-    std::vector<float> lse;
-    std::vector<T> dq;
-    std::vector<T> dk;
-    std::vector<T> dv;
-};
-
-template <typename T>
-bool same_results(const run_result<T> & a, const run_result<T> & b) {
+bool same_results(const attention_result<T> & a, const attention_result<T> & b) {
     return same_bits(a.o, b.o) && same_bits(a.lse, b.lse) && same_bits(a.dq, b.dq) && same_bits(a.dk, b.dk) && same_bits(a.dv, b.dv);
 }
 
 template <typename T>
-run_result<T> run(const std::shared_ptr<device> & on, const problem & all, const inputs<T> & in) {
+attention_result<T> run(const std::shared_ptr<device> & on, const problem & all, const inputs<T> & in) {
     const gpu_context gpu{*on};
     const auto marked = [](const auto & like) { return std::vector<T>(like.size(), from_float<T>(untouched)); };
     const on_device<int32_t> bounds(on, all.bounds);
@@ -106,23 +93,6 @@ run_result<T> run(const std::shared_ptr<device> & on, const problem & all, const
     return {o.values(), lse.values(), dq.values(), dk.values(), dv.values()};
 }
 
-// Rows first … first+rows−1 of one head.
-template <typename T>
-std::vector<double> head_of(const std::vector<T> & x, int64_t first, int64_t rows, int64_t stride, int64_t head, int64_t width) {
-    std::vector<double> result;
-    for (int64_t row = first; row < first + rows; row++) {
-        for (int64_t i = 0; i < width; i++) {
-            result.push_back(static_cast<double>(to_float(x[static_cast<std::size_t>(row * stride + head * width + i)])));
-        }
-    }
-    return result;
-}
-
-template <typename T>
-void append(std::vector<T> & to, const std::vector<T> & from) {
-    to.insert(to.end(), from.begin(), from.end());
-}
-
 // What is in no sequence, and between the heads of a row and the next row's.
 template <typename T>
 bool is_untouched_outside(const problem & all, const std::vector<T> & x, int64_t stride, int64_t width) {
@@ -135,80 +105,20 @@ bool is_untouched_outside(const problem & all, const std::vector<T> & x, int64_t
     return true;
 }
 
-run_result<double> oracle_of(const problem & all, const auto & in) {
-    const attention_shape & shape = all.shape;
-    const std::size_t width = static_cast<std::size_t>(shape.width);
-    const std::size_t v_width = static_cast<std::size_t>(shape.v_width);
-    const double scale = static_cast<double>(shape.scale);
-    const std::size_t window = static_cast<std::size_t>(shape.window);
-    run_result<double> expected;
-    for (int32_t s = 0; s < shape.sequences; s++) {
-        const int64_t start = all.start(s);
-        const int64_t length = all.length(s);
-        const std::size_t rows = static_cast<std::size_t>(length);
-        const int32_t group = shape.heads / shape.kv_heads;
-        for (int32_t kv_head = 0; kv_head < shape.kv_heads; kv_head++) {
-            const auto k = head_of(in.k, start, length, shape.k_stride, kv_head, shape.width);
-            const auto v = head_of(in.v, start, length, shape.v_stride, kv_head, shape.v_width);
-            std::vector<double> dk(rows * width, 0.0);
-            std::vector<double> dv(rows * v_width, 0.0);
-            for (int32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-                const auto q = head_of(in.q, start, length, shape.q_stride, head, shape.width);
-                const auto d_o = head_of(in.d_o, start, length, shape.o_stride, head, shape.v_width);
-                const auto forward = oracle::attention(rows, width, v_width, scale, window, q, k, v);
-                const auto backward = oracle::attention_backward(rows, width, v_width, scale, window, q, k, v, d_o);
-                append(expected.o, forward.o);
-                for (const double value : forward.lse) {
-                    expected.lse.push_back(static_cast<float>(value));
-                }
-                append(expected.dq, backward.dq);
-                for (std::size_t i = 0; i < dk.size(); i++) {
-                    dk[i] += backward.dk[i];
-                }
-                for (std::size_t i = 0; i < dv.size(); i++) {
-                    dv[i] += backward.dv[i];
-                }
-            }
-            append(expected.dk, dk);
-            append(expected.dv, dv);
-        }
-    }
-    return expected;
-}
-
 // Whether two devices give the same, too.
 template <typename T>
 void matches(const problem & all, bool both = false) {
     const attention_shape & shape = all.shape;
     const inputs<T> in(all);
-    const run_result<double> expected = oracle_of(all, in);
-    run_result<T> first;
+    const auto expected = oracle_of(shape, all.bounds, in);
+    attention_result<T> first;
     for (const tried_device & tried : devices(both)) {
-        const run_result<T> got = run<T>(tried.on, all, in);
+        const attention_result<T> got = run<T>(tried.on, all, in);
         if (first.o.empty()) {
             first = got;
         }
         CHECK(same_results(got, first));
-        run_result<double> flat;
-        std::vector<double> lse;
-        for (int32_t s = 0; s < shape.sequences; s++) {
-            for (int32_t head = 0; head < shape.heads; head++) {
-                append(flat.o, head_of(got.o, all.start(s), all.length(s), shape.o_stride, head, shape.v_width));
-                append(lse, head_of(got.lse, all.start(s), all.length(s), shape.heads, head, 1));
-                append(flat.dq, head_of(got.dq, all.start(s), all.length(s), shape.q_stride, head, shape.width));
-            }
-            for (int32_t head = 0; head < shape.kv_heads; head++) {
-                append(flat.dk, head_of(got.dk, all.start(s), all.length(s), shape.k_stride, head, shape.width));
-                append(flat.dv, head_of(got.dv, all.start(s), all.length(s), shape.v_stride, head, shape.v_width));
-            }
-        }
-        const bool is_bf16 = std::is_same_v<T, bf16>;
-        const std::string where = tried.name + " " + std::to_string(all.longest()) + " width " + std::to_string(shape.width) + " window " + std::to_string(shape.window);
-        check_error("attention o", is_bf16, error_of(flat.o, expected.o), where);
-        check_error("attention lse", is_bf16, error_of(lse, widened(expected.lse)), where);
-        check_error("attention dq", is_bf16, error_of(flat.dq, expected.dq), where);
-        check_error("attention dk", is_bf16, error_of(flat.dk, expected.dk), where);
-        check_error("attention dv", is_bf16, error_of(flat.dv, expected.dv), where);
+        check_attention(shape, all.bounds, got, expected, tried.name + " " + std::to_string(all.longest()) + " width " + std::to_string(shape.width) + " window " + std::to_string(shape.window));
         CHECK(is_untouched_outside(all, got.o, shape.o_stride, shape.heads * shape.v_width));
         CHECK(is_untouched_outside(all, got.lse, shape.heads, shape.heads));
         CHECK(is_untouched_outside(all, got.dq, shape.q_stride, shape.heads * shape.width));

@@ -1,6 +1,4 @@
-#include "ops/attention.h"
-#include "ops_check.h"
-#include "oracle/attention.h"
+#include "attention_check.h"
 
 using namespace ops_check;
 using namespace continual;
@@ -44,18 +42,6 @@ struct problem {
 };
 
 template <typename T>
-struct run_result {
-    std::vector<T> o;
-    std::vector<float> lse;
-    std::vector<T> dq;
-    std::vector<T> dk;
-    std::vector<T> dv;
-};
-
-// Marks what must not be written to.
-constexpr float untouched = 77.0f;
-
-template <typename T>
 struct inputs {
     std::vector<T> q;
     std::vector<T> k;
@@ -68,9 +54,9 @@ struct inputs {
 };
 
 template <typename T>
-run_result<T> run(const cpu_context & cpu, const problem & all, const inputs<T> & in) {
+attention_result<T> run(const cpu_context & cpu, const problem & all, const inputs<T> & in) {
     const T mark = from_float<T>(untouched);
-    run_result<T> out = {std::vector<T>(in.d_o.size(), mark), std::vector<float>(static_cast<std::size_t>(all.rows() * all.shape.heads), untouched), std::vector<T>(in.q.size(), mark),
+    attention_result<T> out = {std::vector<T>(in.d_o.size(), mark), std::vector<float>(static_cast<std::size_t>(all.rows() * all.shape.heads), untouched), std::vector<T>(in.q.size(), mark),
                          std::vector<T>(in.k.size(), mark), std::vector<T>(in.v.size(), mark)};
     // Exactly as large as stated, so that a sanitizer sees a byte too many; whatever it holds must not matter.
     const int64_t bytes = attention_scratch_bytes(all.shape, cpu.pool.threads(), all.longest());
@@ -82,86 +68,14 @@ run_result<T> run(const cpu_context & cpu, const problem & all, const inputs<T> 
     return out;
 }
 
-// Rows first … first+rows−1 of one head.
-template <typename T>
-std::vector<double> head_of(const std::vector<T> & x, int64_t first, int64_t rows, int64_t stride, int64_t head, int64_t width) {
-    std::vector<double> result;
-    for (int64_t row = first; row < first + rows; row++) {
-        for (int64_t i = 0; i < width; i++) {
-            result.push_back(static_cast<double>(to_float(x[static_cast<std::size_t>(row * stride + head * width + i)])));
-        }
-    }
-    return result;
-}
-
-template <typename T>
-void append(std::vector<T> & to, const std::vector<T> & from) {
-    to.insert(to.end(), from.begin(), from.end());
-}
-
 template <typename T>
 void matches(const problem & all) {
     const attention_shape & shape = all.shape;
     const inputs<T> in(all);
-    const std::size_t width = static_cast<std::size_t>(shape.width);
-    const std::size_t v_width = static_cast<std::size_t>(shape.v_width);
-    run_result<double> expected;
-    std::vector<double> expected_lse;
-    for (int32_t s = 0; s < shape.sequences; s++) {
-        const int64_t start = shape.bounds[s];
-        const int64_t length = shape.bounds[s + 1] - start;
-        const std::size_t rows = static_cast<std::size_t>(length);
-        const int32_t group = shape.heads / shape.kv_heads;
-        for (int32_t kv_head = 0; kv_head < shape.kv_heads; kv_head++) {
-            const auto k = head_of(in.k, start, length, shape.k_stride, kv_head, shape.width);
-            const auto v = head_of(in.v, start, length, shape.v_stride, kv_head, shape.v_width);
-            std::vector<double> dk(rows * width, 0.0);
-            std::vector<double> dv(rows * v_width, 0.0);
-            for (int32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-                const auto q = head_of(in.q, start, length, shape.q_stride, head, shape.width);
-                const auto d_o = head_of(in.d_o, start, length, shape.o_stride, head, shape.v_width);
-                const double scale = static_cast<double>(shape.scale);
-                const std::size_t window = static_cast<std::size_t>(shape.window);
-                const auto forward = oracle::attention(rows, width, v_width, scale, window, q, k, v);
-                const auto backward = oracle::attention_backward(rows, width, v_width, scale, window, q, k, v, d_o);
-                append(expected.o, forward.o);
-                append(expected_lse, forward.lse);
-                append(expected.dq, backward.dq);
-                for (std::size_t i = 0; i < dk.size(); i++) {
-                    dk[i] += backward.dk[i];
-                }
-                for (std::size_t i = 0; i < dv.size(); i++) {
-                    dv[i] += backward.dv[i];
-                }
-            }
-            append(expected.dk, dk);
-            append(expected.dv, dv);
-        }
-    }
+    const auto expected = oracle_of(shape, all.bounds, in);
     for (const isa level : levels()) {
-        const run_result<T> got = run({pool(), level}, all, in);
-        run_result<double> flat;
-        std::vector<double> lse;
-        for (int32_t s = 0; s < shape.sequences; s++) {
-            const int64_t start = shape.bounds[s];
-            const int64_t length = shape.bounds[s + 1] - start;
-            for (int32_t head = 0; head < shape.heads; head++) {
-                append(flat.o, head_of(got.o, start, length, shape.o_stride, head, shape.v_width));
-                append(lse, head_of(got.lse, start, length, shape.heads, head, 1));
-                append(flat.dq, head_of(got.dq, start, length, shape.q_stride, head, shape.width));
-            }
-            for (int32_t head = 0; head < shape.kv_heads; head++) {
-                append(flat.dk, head_of(got.dk, start, length, shape.k_stride, head, shape.width));
-                append(flat.dv, head_of(got.dv, start, length, shape.v_stride, head, shape.v_width));
-            }
-        }
-        const bool is_bf16 = std::is_same_v<T, bf16>;
-        const std::string where = std::string(name(level)) + " " + std::to_string(all.longest()) + " width " + std::to_string(width) + " window " + std::to_string(shape.window);
-        check_error("attention o", is_bf16, error_of(flat.o, expected.o), where);
-        check_error("attention lse", is_bf16, error_of(lse, expected_lse), where);
-        check_error("attention dq", is_bf16, error_of(flat.dq, expected.dq), where);
-        check_error("attention dk", is_bf16, error_of(flat.dk, expected.dk), where);
-        check_error("attention dv", is_bf16, error_of(flat.dv, expected.dv), where);
+        const attention_result<T> got = run({pool(), level}, all, in);
+        check_attention(shape, all.bounds, got, expected, std::string(name(level)) + " " + std::to_string(all.longest()) + " width " + std::to_string(shape.width) + " window " + std::to_string(shape.window));
 
         const auto marks = [](const auto & x) { return std::count_if(x.begin(), x.end(), [](auto value) { return to_float(value) == untouched; }); };
         const int64_t outside = shape.bounds[0];

@@ -1,6 +1,5 @@
+#include "cross_entropy_batch.h"
 #include "gpu_check.h"
-#include "ops/cross_entropy.h"
-#include "oracle/cross_entropy.h"
 
 #include <cstring>
 
@@ -9,73 +8,6 @@ using namespace gpu_check;
 using namespace ops_check;
 
 namespace {
-
-// Rows with every mixture of terms, and the oracle's view of them.
-struct batch {
-    int64_t rows;
-    int64_t vocabulary;
-    int64_t stride;
-    int32_t k = 5;
-    std::vector<float> logits;
-    std::vector<int32_t> token;
-    std::vector<float> weight;
-    std::vector<int32_t> teacher_token;
-    std::vector<float> teacher_log_prob;
-    std::vector<float> teacher_weight;
-    std::vector<float> reference;
-    std::vector<float> reference_weight;
-
-    std::vector<float> row_of(const std::vector<float> & values, int64_t row, int64_t apart) const {
-        return std::vector<float>(values.begin() + row * apart, values.begin() + row * apart + vocabulary);
-    }
-
-    std::vector<double> row_logits(int64_t row) const { return widened(row_of(logits, row, stride)); }
-
-    oracle::row_loss loss(int64_t row, bool teacher, bool anchor) const {
-        const std::size_t r = static_cast<std::size_t>(row);
-        const std::size_t each = static_cast<std::size_t>(k);
-        oracle::row_loss one;
-        one.token = token[r];
-        one.weight = static_cast<double>(weight[r]);
-        if (teacher) {
-            for (std::size_t i = r * each; i < (r + 1) * each; i++) {
-                one.teacher_token.push_back(teacher_token[i]);
-                one.teacher_log_prob.push_back(static_cast<double>(teacher_log_prob[i]));
-            }
-            one.teacher_weight = static_cast<double>(teacher_weight[r]);
-        }
-        if (anchor) {
-            one.reference = widened(row_of(reference, row, vocabulary));
-            one.reference_weight = static_cast<double>(reference_weight[r]);
-        }
-        return one;
-    }
-};
-
-batch make(int64_t rows, int64_t vocabulary, int64_t stride, int32_t k = 5) {
-    batch all;
-    all.rows = rows;
-    all.vocabulary = vocabulary;
-    all.stride = stride;
-    all.k = k;
-    all.logits = normals<float>(rows * stride, 1, 3.0f);
-    all.reference = normals<float>(rows * vocabulary, 2, 3.0f);
-    random_source source(3);
-    for (int64_t row = 0; row < rows; row++) {
-        const bool none = row % 4 == 3;
-        all.token.push_back(none ? -1 : static_cast<int32_t>(source.next() % static_cast<uint64_t>(vocabulary)));
-        all.weight.push_back(none ? 0.0f : static_cast<float>(source.uniform() + 0.5));
-        all.teacher_weight.push_back(row % 3 == 1 ? 0.0f : static_cast<float>(source.uniform()));
-        all.reference_weight.push_back(row % 5 == 2 ? 0.0f : static_cast<float>(source.uniform()));
-        for (int32_t i = 0; i < k; i++) {
-            // The first places hold tokens, all different where the vocabulary has enough; every fourth row has fewer.
-            const bool unused = row % 4 == 2 ? i > 1 : i >= vocabulary;
-            all.teacher_token.push_back(unused ? -1 : static_cast<int32_t>((row * 31 + i * (vocabulary / k + 1)) % vocabulary));
-            all.teacher_log_prob.push_back(unused ? not_a_number : static_cast<float>(-0.5 - 3.0 * source.uniform()));
-        }
-    }
-    return all;
-}
 
 // What one call gives.
 template <typename Out>
@@ -239,33 +171,33 @@ struct one_row {
 
 TEST(cross_entropy_gpu_matches_the_oracle) {
     for (const auto & [rows, vocabulary] : {std::pair{1, 2}, {5, 3}, {4, 97}, {2, 1024}}) {
-        matches<float>(make(rows, vocabulary, vocabulary), false, false, vocabulary + 1);
-        matches<float>(make(rows, vocabulary, vocabulary), true, true, vocabulary);
+        matches<float>(make_batch(rows, vocabulary, vocabulary), false, false, vocabulary + 1);
+        matches<float>(make_batch(rows, vocabulary, vocabulary), true, true, vocabulary);
     }
 }
 
 TEST(cross_entropy_gpu_matches_the_oracle_in_bf16) {
     for (const auto & [rows, vocabulary] : {std::pair{1, 2}, {5, 3}, {3, 100}, {2, 1025}}) {
-        matches<bf16>(make(rows, vocabulary, vocabulary + 5), true, true, vocabulary);
+        matches<bf16>(make_batch(rows, vocabulary, vocabulary + 5), true, true, vocabulary);
     }
     // Sixteen bytes at once, with an end that is not.
-    matches<bf16>(make(3, 1030, 1032), true, false, 1032);
-    matches<bf16>(make(2, 1024, 1024), false, true, 1031);
+    matches<bf16>(make_batch(3, 1030, 1032), true, false, 1032);
+    matches<bf16>(make_batch(2, 1024, 1024), false, true, 1031);
 }
 
 // Many times what a block holds at once: in place, threads must not overtake each other.
 TEST(cross_entropy_gpu_over_a_large_vocabulary) {
-    matches<bf16>(make(1, 151936, 151936), true, false, 151936);
+    matches<bf16>(make_batch(1, 151936, 151936), true, false, 151936);
 }
 
 TEST(cross_entropy_gpu_over_an_uneven_vocabulary) {
-    matches<bf16>(make(2, 50257, 50257), true, true, 50257);
-    matches<float>(make(1, 20001, 20001), false, true, 20001);
+    matches<bf16>(make_batch(2, 50257, 50257), true, true, 50257);
+    matches<float>(make_batch(1, 20001, 20001), false, true, 20001);
 }
 
 // Tokens that are there more than once, the right one among them: their parts add up.
 TEST(cross_entropy_gpu_takes_many_tokens_of_a_teacher) {
-    batch all = make(2, 3000, 3000, 1024);
+    batch all = make_batch(2, 3000, 3000, 1024);
     random_source source(5);
     for (int32_t & token : all.teacher_token) {
         token = source.next() % 8 == 0 ? -1 : static_cast<int32_t>(source.next() % 1500);
@@ -290,7 +222,7 @@ TEST(cross_entropy_gpu_takes_many_tokens_of_a_teacher) {
 }
 
 TEST(cross_entropy_gpu_refuses_too_many_tokens_of_a_teacher) {
-    const batch all = make(1, 10, 10);
+    const batch all = make_batch(1, 10, 10);
     const batch_there there(devices(false)[0].on, all);
     row_targets targets = there.targets(true, false);
     targets.teacher_k = cross_entropy_most_teacher_k + 1;
@@ -304,7 +236,7 @@ TEST(cross_entropy_gpu_refuses_too_many_tokens_of_a_teacher) {
 }
 
 TEST(cross_entropy_gpu_is_the_same_in_any_order) {
-    const batch all = make(2, 9001, 9001);
+    const batch all = make_batch(2, 9001, 9001);
     std::vector<outcome<float>> seen;
     for (const tried_device & tried : devices()) {
         const batch_there there(tried.on, all);
@@ -315,7 +247,7 @@ TEST(cross_entropy_gpu_is_the_same_in_any_order) {
 }
 
 TEST(cross_entropy_gpu_of_no_rows_is_nothing) {
-    const batch all = make(1, 10, 10);
+    const batch all = make_batch(1, 10, 10);
     const auto on = devices(false)[0].on;
     const batch_there there(on, all);
     const on_device<row_result> results(on, std::vector<row_result>{{7.0f, 7.0f, 7.0f, 7}});
@@ -325,7 +257,7 @@ TEST(cross_entropy_gpu_of_no_rows_is_nothing) {
 
 TEST(cross_entropy_gpu_of_equal_distributions_is_nothing) {
     for (const tried_device & tried : devices()) {
-        batch all = make(1, 3000, 3000);
+        batch all = make_batch(1, 3000, 3000);
         all.reference = all.logits;
         for (float & value : all.reference) {
             value += 50.0f; // the same distribution
@@ -393,7 +325,7 @@ TEST(cross_entropy_gpu_of_impossible_tokens_alone) {
 
 TEST(cross_entropy_gpu_shows_nan_in_its_row_alone) {
     for (const tried_device & tried : devices()) {
-        batch all = make(3, 2500, 2500);
+        batch all = make_batch(3, 2500, 2500);
         all.logits[2500 + 2000] = not_a_number;
         all.token[1] = 7;
         const batch_there there(tried.on, all);
@@ -409,7 +341,7 @@ TEST(cross_entropy_gpu_shows_nan_in_its_row_alone) {
 
 TEST(cross_entropy_gpu_gradient_of_a_row_without_weight_is_zero) {
     for (const tried_device & tried : devices()) {
-        batch all = make(2, 1500, 1500);
+        batch all = make_batch(2, 1500, 1500);
         all.token = {-1, 4};
         all.weight = {0.0f, 0.0f};
         all.teacher_weight = {0.0f, 0.0f};

@@ -1,97 +1,13 @@
-#include "ops/cross_entropy.h"
-#include "ops_check.h"
-#include "oracle/cross_entropy.h"
+#include "cross_entropy_batch.h"
 
 using namespace ops_check;
 using namespace continual;
 
 namespace {
 
-// Rows with every mixture of terms, and the oracle's view of them.
-struct batch {
-    int64_t rows;
-    int64_t vocabulary;
-    int64_t stride;
-    std::vector<float> logits;
-    std::vector<int32_t> token;
-    std::vector<float> weight;
-    std::vector<int32_t> teacher_token;
-    std::vector<float> teacher_log_prob;
-    std::vector<float> teacher_weight;
-    std::vector<float> reference;
-    std::vector<float> reference_weight;
-
-    static constexpr int32_t k = 5;
-
-    row_targets targets(bool teacher, bool anchor) const {
-        row_targets all;
-        all.token = token.data();
-        all.weight = weight.data();
-        if (teacher) {
-            all.teacher_token = teacher_token.data();
-            all.teacher_log_prob = teacher_log_prob.data();
-            all.teacher_k = k;
-            all.teacher_weight = teacher_weight.data();
-        }
-        if (anchor) {
-            all.reference_logits = reference.data();
-            all.stride_reference = vocabulary;
-            all.reference_weight = reference_weight.data();
-        }
-        return all;
-    }
-
-    std::vector<double> row_logits(int64_t row) const {
-        return widened(std::vector<float>(logits.begin() + row * stride, logits.begin() + row * stride + vocabulary));
-    }
-
-    oracle::row_loss loss(int64_t row, bool teacher, bool anchor) const {
-        const std::size_t r = static_cast<std::size_t>(row);
-        oracle::row_loss one;
-        one.token = token[r];
-        one.weight = static_cast<double>(weight[r]);
-        if (teacher) {
-            for (std::size_t i = r * k; i < (r + 1) * k; i++) {
-                one.teacher_token.push_back(teacher_token[i]);
-                one.teacher_log_prob.push_back(static_cast<double>(teacher_log_prob[i]));
-            }
-            one.teacher_weight = static_cast<double>(teacher_weight[r]);
-        }
-        if (anchor) {
-            one.reference = widened(std::vector<float>(reference.begin() + row * vocabulary, reference.begin() + (row + 1) * vocabulary));
-            one.reference_weight = static_cast<double>(reference_weight[r]);
-        }
-        return one;
-    }
-};
-
-batch make(int64_t rows, int64_t vocabulary, int64_t stride, float spread = 3.0f) {
-    batch all;
-    all.rows = rows;
-    all.vocabulary = vocabulary;
-    all.stride = stride;
-    all.logits = normals<float>(rows * stride, 1, spread);
-    all.reference = normals<float>(rows * vocabulary, 2, spread);
-    random_source source(3);
-    for (int64_t row = 0; row < rows; row++) {
-        const bool none = row % 4 == 3;
-        all.token.push_back(none ? -1 : static_cast<int32_t>(source.next() % static_cast<uint64_t>(vocabulary)));
-        all.weight.push_back(none ? 0.0f : static_cast<float>(source.uniform() + 0.5));
-        all.teacher_weight.push_back(row % 3 == 1 ? 0.0f : static_cast<float>(source.uniform()));
-        all.reference_weight.push_back(row % 5 == 2 ? 0.0f : static_cast<float>(source.uniform()));
-        for (int32_t i = 0; i < batch::k; i++) {
-            // The first places hold tokens, all different where the vocabulary has enough; every fourth row has fewer.
-            const bool unused = row % 4 == 2 ? i > 1 : i >= vocabulary;
-            all.teacher_token.push_back(unused ? -1 : static_cast<int32_t>((row * 31 + i * (vocabulary / batch::k + 1)) % vocabulary));
-            all.teacher_log_prob.push_back(unused ? not_a_number : static_cast<float>(-0.5 - 3.0 * source.uniform()));
-        }
-    }
-    return all;
-}
-
 template <typename Out>
 void matches(int64_t rows, int64_t vocabulary, int64_t stride) {
-    const batch all = make(rows, vocabulary, stride);
+    const batch all = make_batch(rows, vocabulary, stride);
     const double scale = 0.125;
     for (const isa level : levels()) {
         const cpu_context cpu{pool(), level};
@@ -161,7 +77,7 @@ TEST(cross_entropy_over_a_large_vocabulary) {
 }
 
 TEST(cross_entropy_oracle_agrees_with_finite_differences) {
-    const batch all = make(8, 11, 11);
+    const batch all = make_batch(8, 11, 11);
     for (int64_t row = 0; row < all.rows; row++) {
         const auto loss = all.loss(row, true, true);
         const auto logits = all.row_logits(row);
@@ -171,7 +87,7 @@ TEST(cross_entropy_oracle_agrees_with_finite_differences) {
 
 TEST(cross_entropy_of_equal_distributions_is_nothing) {
     for (const isa level : levels()) {
-        batch all = make(1, 3000, 3000);
+        batch all = make_batch(1, 3000, 3000);
         all.reference = all.logits;
         for (float & value : all.reference) {
             value += 50.0f; // the same distribution
@@ -251,7 +167,7 @@ TEST(cross_entropy_far_logits_and_impossible_tokens) {
 
 TEST(cross_entropy_shows_nan_in_its_row_alone) {
     for (const isa level : levels()) {
-        batch all = make(4, 2500, 2500);
+        batch all = make_batch(4, 2500, 2500);
         all.logits[2500 + 2000] = not_a_number;
         std::vector<row_result> results(4);
         std::vector<float> gradient(4 * 2500);
@@ -266,7 +182,7 @@ TEST(cross_entropy_shows_nan_in_its_row_alone) {
 
 TEST(cross_entropy_gradient_of_a_row_without_weight_is_zero) {
     for (const isa level : levels()) {
-        batch all = make(1, 1500, 1500);
+        batch all = make_batch(1, 1500, 1500);
         all.token[0] = -1;
         all.weight[0] = 0.0f;
         row_result result;
@@ -278,7 +194,7 @@ TEST(cross_entropy_gradient_of_a_row_without_weight_is_zero) {
 }
 
 TEST(cross_entropy_is_the_same_on_any_number_of_threads) {
-    const batch all = make(11, 3001, 3001);
+    const batch all = make_batch(11, 3001, 3001);
     check_same_on_any_threads<float>([&](const cpu_context & cpu) {
         std::vector<row_result> results(11);
         std::vector<float> gradient(11 * 3001);

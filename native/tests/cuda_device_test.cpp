@@ -225,7 +225,7 @@ TEST(cuda_device_trains_as_the_cpu_does) {
         const auto on = std::make_shared<cuda_device>(0, by);
         CHECK_EQ(on->info().name, "a made-up GPU");
         CHECK_EQ(on->info().multiprocessors, 132);
-        const auto weights = std::make_shared<const device_weights>(on, built.model, std::vector<device_tensor>{}, nullptr);
+        const auto weights = std::make_shared<const device_weights>(on, built.model, std::vector<tensor_entry>{}, nullptr);
         trainer there(built.model, small_config(), on, weights);
         trainer here(built.model, small_config());
         int slices = 0;
@@ -284,7 +284,7 @@ TEST(cuda_device_is_shared_by_trainers_of_several_threads) {
     const built_model built = build({}, 20);
     const oracle_batch batch = some_batch(*built.model, {12, 9}, 1);
     const auto on = std::make_shared<cuda_device>(0, by);
-    const auto weights = std::make_shared<const device_weights>(on, built.model, std::vector<device_tensor>{}, nullptr);
+    const auto weights = std::make_shared<const device_weights>(on, built.model, std::vector<tensor_entry>{}, nullptr);
     trainer first(built.model, small_config(), on, weights);
     trainer second(built.model, small_config(), on, weights);
     double losses[2] = {};
@@ -328,7 +328,7 @@ TEST(cuda_device_tells_failures_and_can_be_closed_after) {
     const oracle_batch batch = some_batch(*built.model, {5}, 1);
     {
         const auto on = std::make_shared<cuda_device>(0, by);
-        const auto weights = std::make_shared<const device_weights>(on, built.model, std::vector<device_tensor>{}, nullptr);
+        const auto weights = std::make_shared<const device_weights>(on, built.model, std::vector<tensor_entry>{}, nullptr);
         world.compiles = false;
         CHECK(has(refusal([&] { trainer refused(built.model, small_config(), on, weights); }), "no such instruction"));
         world.compiles = true;

@@ -1,6 +1,7 @@
 #include "emulator/emulator.h"
 #include "gpu_check.h"
 #include "ops/quant.h"
+#include "quant_blocks.h"
 
 #include <cmath>
 #include <cstring>
@@ -31,28 +32,6 @@ std::size_t sized(int64_t n) {
 template <typename T>
 bool same(T x, T y) {
     return std::memcmp(&x, &y, sizeof x) == 0 || (std::isnan(to_float(x)) && std::isnan(to_float(y)));
-}
-
-// Where the halves of a block lie.
-std::vector<std::size_t> halves_of(tensor_type type) {
-    switch (type) {
-    case tensor_type::q4_1:
-    case tensor_type::q5_1:
-    case tensor_type::q4_k:
-    case tensor_type::q5_k:
-        return {0, 2};
-    case tensor_type::q2_k:
-        return {80, 82};
-    case tensor_type::q3_k:
-        return {108};
-    case tensor_type::q6_k:
-        return {208};
-    case tensor_type::f32:
-    case tensor_type::bf16:
-        return {};
-    default:
-        return {0};
-    }
 }
 
 bytes random_blocks(tensor_type type, int64_t count, uint64_t seed) {

@@ -2,6 +2,7 @@
 #include "harness.h"
 #include "ops/quant.h"
 #include "oracle/quant.h"
+#include "quant_blocks.h"
 
 #include <cmath>
 #include <cstring>
@@ -37,28 +38,6 @@ bool same(bf16 x, bf16 y) {
     return same(to_float(x), to_float(y));
 }
 
-// Where the halves of a block lie.
-std::vector<int> halves_of(tensor_type type) {
-    switch (type) {
-    case tensor_type::q4_1:
-    case tensor_type::q5_1:
-    case tensor_type::q4_k:
-    case tensor_type::q5_k:
-        return {0, 2};
-    case tensor_type::q2_k:
-        return {80, 82};
-    case tensor_type::q3_k:
-        return {108};
-    case tensor_type::q6_k:
-        return {208};
-    case tensor_type::f32:
-    case tensor_type::bf16:
-        return {};
-    default:
-        return {0};
-    }
-}
-
 // Blocks of bytes that no quantizer would write: all alike, random, and with scales that are zero, negative, the smallest, the largest, infinite, not a number.
 bytes adversarial(tensor_type type, uint32_t seed) {
     static const uint16_t scales[] = {0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x0400, 0x3c00, 0xbc00, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e00, 0xfe01, 0x7c01};
@@ -76,7 +55,7 @@ bytes adversarial(tensor_type type, uint32_t seed) {
     for (int i = 0; i < 64; i++) {
         add([&](std::size_t) { return static_cast<int>(random()); });
     }
-    const std::vector<int> halves = halves_of(type);
+    const auto halves = ops_check::halves_of(type);
     if (!halves.empty()) {
         for (const uint16_t first : scales) {
             for (const uint16_t second : scales) {

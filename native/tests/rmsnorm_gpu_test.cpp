@@ -1,6 +1,7 @@
 #include "gpu_check.h"
 #include "ops/rmsnorm.h"
 #include "oracle/rmsnorm.h"
+#include "rmsnorm_rows.h"
 
 using namespace continual;
 using namespace gpu_check;
@@ -10,25 +11,8 @@ namespace {
 
 constexpr float eps = 1e-5f;
 
-struct shape {
-    int64_t rows;
-    int64_t width;
-    int64_t stride;
-};
-
 // Wider than what a thread keeps in registers, too.
 constexpr shape shapes[] = {{1, 2, 2}, {13, 7, 7}, {5, 16, 19}, {17, 128, 128}, {9, 512, 515}, {2, 513, 513}, {9, 896, 896}, {3, 2300, 2301}};
-
-template <typename T>
-std::vector<double> dense(const std::vector<T> & x, const shape & s) {
-    std::vector<double> result;
-    for (int64_t row = 0; row < s.rows; row++) {
-        for (int64_t i = 0; i < s.width; i++) {
-            result.push_back(static_cast<double>(to_float(x[static_cast<std::size_t>(row * s.stride + i)])));
-        }
-    }
-    return result;
-}
 
 std::string where(const tried_device & tried, const shape & s) {
     return tried.name + " " + std::to_string(s.rows) + "x" + std::to_string(s.width);

@@ -1,6 +1,6 @@
 #include "ops/rmsnorm.h"
-#include "ops_check.h"
 #include "oracle/rmsnorm.h"
+#include "rmsnorm_rows.h"
 
 using namespace ops_check;
 using namespace continual;
@@ -9,25 +9,7 @@ namespace {
 
 constexpr float eps = 1e-5f;
 
-struct shape {
-    int64_t rows;
-    int64_t width;
-    int64_t stride;
-};
-
 constexpr shape shapes[] = {{1, 2, 2}, {3, 7, 7}, {5, 16, 19}, {2, 64, 64}, {33, 131, 140}, {9, 896, 896}, {40, 1027, 1027}};
-
-// The rows' elements without what lies between the rows.
-template <typename T>
-std::vector<double> dense(const std::vector<T> & x, const shape & s) {
-    std::vector<double> result;
-    for (int64_t row = 0; row < s.rows; row++) {
-        for (int64_t i = 0; i < s.width; i++) {
-            result.push_back(static_cast<double>(to_float(x[static_cast<std::size_t>(row * s.stride + i)])));
-        }
-    }
-    return result;
-}
 
 template <typename T>
 std::string where(isa level, const shape & s, const T &) {

@@ -199,4 +199,11 @@ inline void shake(trainer & t, uint32_t seed, float spread) {
     }
 }
 
+inline void step(trainer & t, const oracle_batch & batch, int times) {
+    for (int i = 0; i < times; i++) {
+        t.accumulate(view(batch));
+        t.update();
+    }
+}
+
 } // namespace continual_tests

@@ -32,13 +32,6 @@ std::vector<float> copy_of(trainer & t) {
     return {t.values(), t.values() + t.layout().count()};
 }
 
-void step(trainer & t, const oracle_batch & batch, int times) {
-    for (int i = 0; i < times; i++) {
-        t.accumulate(view(batch));
-        t.update();
-    }
-}
-
 } // namespace
 
 TEST(checkpoint_resumes_bit_for_bit) {

@@ -18,7 +18,7 @@ struct on_both {
 };
 
 std::shared_ptr<const device_weights> placed(const std::shared_ptr<device> & on, const built_model & built) {
-    return std::make_shared<const device_weights>(on, built.model, std::vector<device_tensor>{}, nullptr);
+    return std::make_shared<const device_weights>(on, built.model, std::vector<tensor_entry>{}, nullptr);
 }
 
 std::unique_ptr<trainer> on_gpu(const std::shared_ptr<device> & on, const built_model & built, const cn_trainer_config & config) {
@@ -122,13 +122,6 @@ std::vector<float> copy_of(trainer & t) {
     all.insert(all.end(), t.first_moments(), t.first_moments() + t.layout().count());
     all.insert(all.end(), t.second_moments(), t.second_moments() + t.layout().count());
     return all;
-}
-
-void step(trainer & t, const oracle_batch & batch, int steps) {
-    for (int i = 0; i < steps; i++) {
-        t.accumulate(view(batch));
-        t.update();
-    }
 }
 
 } // namespace
@@ -306,12 +299,13 @@ TEST(trainer_gpu_plan_fits_a_budget_and_gives_the_same_gradient) {
 TEST(trainer_gpu_borrows_weights_that_are_the_files) {
     const built_model built = build({}, 23);
     const auto on = gpu_check::devices(false)[0].on;
-    std::vector<device_tensor> lent;
+    std::vector<tensor_entry> lent;
     std::vector<std::unique_ptr<gpu_check::on_device<float>>> memory;
     for (const tensor_entry & tensor : built.tensors) {
         const auto * from = static_cast<const float *>(tensor.data);
         memory.push_back(std::make_unique<gpu_check::on_device<float>>(on, std::vector<float>(from, from + tensor.ne[0] * tensor.ne[1])));
-        lent.push_back({tensor.name, tensor.type, {tensor.ne[0], tensor.ne[1], 1, 1}, memory.back()->data()});
+        lent.push_back(tensor);
+        lent.back().data = memory.back()->data();
     }
     const auto weights = std::make_shared<const device_weights>(on, built.model, lent, nullptr);
     // Norms and biases are copied: they are kept in float, whatever the engine does.
@@ -322,7 +316,7 @@ TEST(trainer_gpu_borrows_weights_that_are_the_files) {
     const auto copying = on_gpu(on, built, config);
     CHECK_EQ(borrowing.evaluate(view(batch), nullptr).loss, copying->evaluate(view(batch), nullptr).loss);
 
-    const auto refusal = [&](const std::vector<device_tensor> & tensors) -> std::string {
+    const auto refusal = [&](const std::vector<tensor_entry> & tensors) -> std::string {
         try {
             const device_weights refused(on, built.model, tensors, nullptr);
             return "";
@@ -335,7 +329,7 @@ TEST(trainer_gpu_borrows_weights_that_are_the_files) {
     other[0].ne[1]--;
     CHECK(refusal(other).find(other[0].name) != std::string::npos);
     other = lent;
-    for (device_tensor & tensor : other) {
+    for (tensor_entry & tensor : other) {
         if (tensor.name == "blk.1.ffn_up.weight") {
             tensor.data = lent[0].data;
         }

@@ -71,7 +71,7 @@ int main(int argc, char ** argv) {
         std::shared_ptr<const device_weights> weights;
         if (std::strcmp(argv[1], "cpu") != 0) {
             on = std::make_shared<cuda_device>(std::atoi(argv[1]));
-            weights = std::make_shared<const device_weights>(on, built.model, std::vector<device_tensor>{}, nullptr);
+            weights = std::make_shared<const device_weights>(on, built.model, std::vector<tensor_entry>{}, nullptr);
         }
         cn_trainer_config config = small_config();
         config.precision = std::strcmp(argv[2], "bf16") == 0 ? CN_PRECISION_BF16 : CN_PRECISION_F32;
