@@ -13,23 +13,8 @@ const percent = x => (100 * x).toFixed(1);
 const mean = xs => xs.reduce((a, b) => a + b, 0) / xs.length;
 const spread = xs => (xs.length < 2 ? 0 : Math.sqrt(xs.reduce((a, b) => a + (b - mean(xs)) ** 2, 0) / (xs.length - 1)));
 
-// Share routed up of the requests about something that has changed, in the week before a promotion and in the week after it.
-function fall(run) {
-  const up = week => {
-    const kinds = Object.entries(week.kinds).filter(([kind]) => kind !== "known").map(([, k]) => k);
-    const requests = kinds.reduce((a, k) => a + k.requests, 0);
-    return requests === 0 ? null : kinds.reduce((a, k) => a + k.routed_up, 0) / requests;
-  };
-  const pairs = [];
-  run.weeks.forEach((week, i) => {
-    const before = run.weeks[i - 1];
-    const after = run.weeks[i + 1];
-    if (before && after && week.champion !== before.champion && up(before) !== null && up(after) !== null) {
-      pairs.push([up(before), up(after)]);
-    }
-  });
-  return pairs;
-}
+// Share routed up of the requests about what had changed when an update was trained, in the week that it was trained on and in the week after its promotion.
+const fall = run => (run.claims.effects ?? []).map(e => [e.before, e.after]);
 
 const own = runs.filter(r => r.variant === "none");
 console.log("| seed | frozen | continual | frontier | of the frontier | above frozen | routed up | price | forgotten | promoted / refused | routed up of what drifted: week before and after each promotion | seconds |");

@@ -7,7 +7,7 @@ public sealed record CurationOptions
 {
     private static readonly string[] Keys =
     [
-        "max_examples", "replay_ratio", "max_replay", "near_duplicate", "max_per_key", "half_life", "teacher_weight", "correction_weight", "accepted_weight",
+        "max_examples", "replay_ratio", "max_replay", "rehearsal_share", "near_duplicate", "max_per_key", "half_life", "teacher_weight", "correction_weight", "accepted_weight",
         "own_weight", "pairs", "minimum_own_p_correct", "minimum_trust", "believe_reports", "leak_limit", "evaluation_most", "golden_most", "slice_most",
     ];
 
@@ -25,6 +25,9 @@ public sealed record CurationOptions
 
     /// <summary>Most old examples.</summary>
     public int MaxReplay { get; init; } = 5000;
+
+    /// <summary>The part of the old examples, 0 to 1, that is chosen for being like what earlier candidates broke; see <see cref="Rehearsal"/>. 0: none is.</summary>
+    public double RehearsalShare { get; init; } = 0.5;
 
     /// <summary>The Jaccard similarity of two prompts, above 0 to 1, from which on they are near-duplicates. 1: only equal ones are.</summary>
     public double NearDuplicate { get; init; } = 0.9;
@@ -86,6 +89,7 @@ public sealed record CurationOptions
                 "max_examples" => options with { MaxExamples = OptionReader.Whole(field, place, 1, 10_000_000) },
                 "replay_ratio" => options with { ReplayRatio = OptionReader.Number(field, place, 0, 100) },
                 "max_replay" => options with { MaxReplay = OptionReader.Whole(field, place, 0, 10_000_000) },
+                "rehearsal_share" => options with { RehearsalShare = OptionReader.Number(field, place, 0, 1) },
                 "near_duplicate" => options with { NearDuplicate = OptionReader.Number(field, place, 0.3, 1) },
                 "max_per_key" => options with { MaxPerKey = OptionReader.Number(field, place, least, 1) },
                 "half_life" => options with { HalfLife = OptionReader.Number(field, place, least, 100_000) },
@@ -113,6 +117,7 @@ public sealed record CurationOptions
         Check(MaxExamples >= 1, "max_examples", "it must be 1 or more");
         Check(ReplayRatio is >= 0 and <= 100, "replay_ratio", "it must be from 0 to 100");
         Check(MaxReplay >= 0, "max_replay", "it must be 0 or more");
+        Check(RehearsalShare is >= 0 and <= 1, "rehearsal_share", "it must be from 0 to 1");
         Check(NearDuplicate is >= 0.3 and <= 1, "near_duplicate", "it must be from 0.3 to 1");
         Check(MaxPerKey is > 0 and <= 1, "max_per_key", "it must be above 0, at most 1");
         Check(HalfLife > 0 && double.IsFinite(HalfLife), "half_life", "it must be above 0");

@@ -13,7 +13,9 @@ internal sealed class CurationPass
     private readonly SortedDictionary<CurationExclusion, int> _unreadEvaluation = [];
     private KeyTrust? _trust;
     private TruthFinder? _finder;
+    private SignalRequest[] _broken = [];
     private int _planned;
+    private int _rehearsed;
 
     public CurationPass(CurationOptions options, AnswerComparer same, DateTimeOffset asOf)
     {
@@ -41,6 +43,7 @@ internal sealed class CurationPass
             }
         }
         _planned = taken.Count;
+        _broken = [.. plan.Broken.Select(read.GetValueOrDefault).OfType<SignalRequest>()];
         DropJudged();
     }
 
@@ -126,13 +129,15 @@ internal sealed class CurationPass
         }
     }
 
-    /// <summary>Draws as much replay as the fresh examples call for.</summary>
+    /// <summary>Draws as much replay as the fresh examples call for: what is like the requests that earlier candidates broke, as far as its share goes, and an even sample for the rest.</summary>
     public void DropReplay()
     {
         List<CurationItem> old = [.. Training().Where(static i => i.Role == CurationRole.Replay)];
         int fresh = Training().Count(static i => i.Role == CurationRole.Fresh);
         int capacity = (int)Math.Min(Math.Ceiling(fresh * _options.ReplayRatio), _options.MaxReplay);
-        HashSet<string> sample = new(ReplayReservoir.Sample(old.Select(static i => i.Request.Key), capacity).Select(static k => k.RequestId), StringComparer.Ordinal);
+        HashSet<string> sample = new(Rehearsal.Choose(_broken, old, (int)(capacity * _options.RehearsalShare)).Select(static i => i.Id), StringComparer.Ordinal);
+        _rehearsed = sample.Count;
+        sample.UnionWith(ReplayReservoir.Sample(old.Where(i => !sample.Contains(i.Id)).Select(static i => i.Request.Key), capacity - sample.Count).Select(static k => k.RequestId));
         foreach (CurationItem item in old.Where(i => !sample.Contains(i.Id)))
         {
             item.Exclusion = CurationExclusion.Room;
@@ -144,6 +149,7 @@ internal sealed class CurationPass
         Planned = _planned,
         Fresh = train.Count(static t => !t.Example.Replay),
         Replay = train.Count(static t => t.Example.Replay),
+        Rehearsed = _rehearsed,
         Pairs = train.Count(static t => t.Example.IsPair),
         Weight = train.Sum(static t => t.Example.Weight),
         Evaluation = Counts(evaluation, static e => e.Suite, null),

@@ -16,6 +16,9 @@ public sealed record CurationReport
     /// <summary>Old examples.</summary>
     public required int Replay { get; init; }
 
+    /// <summary>Of these, chosen for being like requests that earlier candidates broke.</summary>
+    public int Rehearsed { get; init; }
+
     /// <summary>Examples with a rejected answer.</summary>
     public required int Pairs { get; init; }
 
@@ -53,6 +56,7 @@ public sealed record CurationReport
             json.WriteNumber("planned", Planned);
             json.WriteNumber("fresh", Fresh);
             json.WriteNumber("replay", Replay);
+            json.WriteNumber("rehearsed", Rehearsed);
             json.WriteNumber("pairs", Pairs);
             json.WriteNumber("weight", Weight);
             Write(json, "evaluation", Evaluation, static s => Snake(s.ToString()));
@@ -81,6 +85,10 @@ public sealed record CurationReport
     public IEnumerable<string> Lines()
     {
         yield return Text($"{Count(Fresh + Replay, "example")} to train on: {Fresh} fresh, {Replay} old ones to be remembered; {Count(Pairs, "preference pair")}.");
+        if (Rehearsed > 0)
+        {
+            yield return Text($"  {Rehearsed} of the old ones {(Rehearsed == 1 ? "is" : "are")} like requests that earlier candidates broke");
+        }
         yield return Text($"{Count(Of(EvaluationSuite.Fresh), "fresh request")}, {Count(Of(EvaluationSuite.Old), "old one")} and {Count(Of(EvaluationSuite.Golden), "golden one")} to evaluate on.");
         foreach ((ExampleSource source, int count) in BySource)
         {

@@ -11,6 +11,10 @@ public sealed record SignalPlan
     // Some of what is read turns out to be of no use: duplicates, answers that were superseded. So twice as much is read as is wanted.
     private const int Spare = 2;
 
+    // To find what is like a few broken requests takes a wider look, as far as it is cheap.
+    private const int SpareToSearch = 8;
+    private const int MostToSearch = 8000;
+
     /// <summary>The cycle before read up to this position; 0: there was none.</summary>
     public required long Previous { get; init; }
 
@@ -32,6 +36,9 @@ public sealed record SignalPlan
     /// <summary>Golden requests to evaluate on, old and fresh.</summary>
     public required IReadOnlyList<string> Golden { get; init; }
 
+    /// <summary>Requests that earlier candidates broke: <see cref="Replay"/> is chosen by them in part. They are read to be compared with, and in no list by being in this one.</summary>
+    public IReadOnlyList<string> Broken { get; init; } = [];
+
     /// <summary>Fresh requests with a label or an outcome that may be trained on, before the limits.</summary>
     public required int FreshAvailable { get; init; }
 
@@ -39,14 +46,15 @@ public sealed record SignalPlan
     public required int ReplayAvailable { get; init; }
 
     /// <summary>All that is to be read.</summary>
-    public IEnumerable<string> All => [.. FreshTrain, .. Replay, .. FreshHoldout, .. OldHoldout, .. Golden];
+    public IEnumerable<string> All => [.. FreshTrain, .. Replay, .. FreshHoldout, .. OldHoldout, .. Golden, .. Broken];
 
     /// <summary>Plans. Throws <see cref="PolicyOptionException"/>, and <see cref="ArgumentException"/> for a cut before the previous one.</summary>
     /// <param name="keys">All requests with signal, in any order; those after the cut are left aside.</param>
     /// <param name="previous">Where the cycle before cut; 0 without one.</param>
     /// <param name="cut">Where this one does.</param>
     /// <param name="options">How much.</param>
-    public static SignalPlan Make(IEnumerable<SignalKey> keys, long previous, long cut, CurationOptions options)
+    /// <param name="broken">Requests that earlier candidates broke (<see cref="Evaluation.GateVerdict.Broken"/>), the most telling first; null: none.</param>
+    public static SignalPlan Make(IEnumerable<SignalKey> keys, long previous, long cut, CurationOptions options, IReadOnlyList<string>? broken = null)
     {
         ArgumentNullException.ThrowIfNull(keys);
         ArgumentNullException.ThrowIfNull(options);
@@ -75,15 +83,21 @@ public sealed record SignalPlan
         }
         List<SignalKey> train = Fresh(fresh, options);
         int replay = (int)Math.Min(Math.Ceiling(Math.Min(train.Count, options.MaxExamples) * options.ReplayRatio), options.MaxReplay);
+        long read = (long)replay * Spare;
+        if (broken is { Count: > 0 } && options.RehearsalShare > 0)
+        {
+            read = Math.Max(read, Math.Min((long)replay * SpareToSearch, MostToSearch));
+        }
         return new SignalPlan
         {
             Previous = previous,
             Cut = cut,
             FreshTrain = Ids(train),
-            Replay = Ids(ReplayReservoir.Sample(old, (int)Math.Min((long)replay * Spare, int.MaxValue))),
+            Replay = Ids(ReplayReservoir.Sample(old, (int)Math.Min(read, int.MaxValue))),
             FreshHoldout = Ids(Lowest(freshHoldout, options.EvaluationMost, "evaluation")),
             OldHoldout = Ids(ReplayReservoir.Sample(oldHoldout, options.EvaluationMost, options.SliceMost, "evaluation")),
             Golden = Ids(Lowest(golden, options.GoldenMost, "golden")),
+            Broken = options.RehearsalShare > 0 ? broken ?? [] : [],
             FreshAvailable = fresh.Count,
             ReplayAvailable = old.Count,
         };

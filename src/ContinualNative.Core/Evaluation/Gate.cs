@@ -7,6 +7,8 @@ namespace ContinualNative.Core.Evaluation;
 /// </remarks>
 public static class Gate
 {
+    private const int MostBroken = 100;
+
     /// <summary>The verdict. Throws <see cref="PolicyOptionException"/> for options that cannot be used.</summary>
     public static GateVerdict Judge(GateOptions options, GateInput input)
     {
@@ -42,9 +44,15 @@ public static class Gate
             Fresh = input.Fresh.Count,
             Evidence = test.Evidence,
             GoldenRight = input.Golden.Values.SelectMany(static s => s).DistinctBy(static p => p.Key).ToDictionary(static p => p.Key, static p => p.CandidateRight, StringComparer.Ordinal),
+            Broken = [.. Broken(input).Distinct(StringComparer.Ordinal).Take(MostBroken)],
             Summary = Summarize(decision, ordered, checks[0]),
         };
     }
+
+    private static IEnumerable<string> Broken(GateInput input) =>
+        input.Golden.OrderBy(static s => s.Key, StringComparer.Ordinal).SelectMany(static s => s.Value)
+            .Where(p => !p.CandidateRight && (p.ChampionRight || input.EarlierGolden.Any(e => e.TryGetValue(p.Key, out bool right) && right)))
+            .Concat(input.Old.Where(static p => p.ChampionRight && !p.CandidateRight)).Select(static p => p.RequestId);
 
     private static string Summarize(GateDecision decision, GateCheck[] ordered, GateCheck gain)
     {

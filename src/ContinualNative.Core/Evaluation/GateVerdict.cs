@@ -46,6 +46,12 @@ public sealed record GateVerdict
     /// <summary>Golden requests that the candidate was asked (<see cref="PairedAnswer.Key"/>), and whether it had them right; what later candidates are held against. null in what was stored before it was kept.</summary>
     public IReadOnlyDictionary<string, bool>? GoldenRight { get; init; }
 
+    /// <summary>
+    /// Ids of golden and old requests that the candidate had wrong where the champion, or of golden ones an earlier champion, had them right, the first 100; what the next cycle rehearses. null in
+    /// what was stored before it was kept.
+    /// </summary>
+    public IReadOnlyList<string>? Broken { get; init; }
+
     /// <summary>For people: why it is so.</summary>
     public required string Summary { get; init; }
 }

@@ -112,6 +112,10 @@ internal static class DemoCommand
         Line($"routed up         {claims.RoutedUp:P1} (15 % or less)");
         Line($"price             {claims.PriceShare:P1} of the frontier alone, teaching and training counted in (35 % or less)");
         Line($"forgotten         {100 * claims.Forgotten:0.0} points on the first week's golden questions (1 or less)");
+        if (claims.Effects.Count > 0)
+        {
+            Line($"after an update   {claims.Effects.Average(static e => e.After):P0} of what had changed goes up, {claims.Effects.Average(static e => e.Before):P0} before it; it falls after {claims.Effects.Count(static e => e.After < e.Before)} of {claims.Effects.Count}");
+        }
         Line($"updates           {claims.Promotions} promoted, {claims.Refusals} refused or taken back");
 
         static void Line(FormattableString line) => Console.Out.WriteLine(FormattableString.Invariant(line));

@@ -1,6 +1,7 @@
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
+using ContinualNative.Core.Evaluation;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Storage;
 
@@ -9,6 +10,9 @@ namespace ContinualNative.Host.Cycles;
 /// <summary>From the store to a data set: what to train on, what to measure on, and why the rest is left out.</summary>
 internal static class CurateStage
 {
+    // Older verdicts than these say little of the champion of today.
+    private const int MostBroken = 64;
+
     // Keys hold no texts, so that many are cheap; older signal than this is not looked at.
     private const int MostKeys = 400_000;
 
@@ -21,11 +25,12 @@ internal static class CurateStage
     /// <param name="since">The position up to which the cycle before had curated: what came after it is fresh.</param>
     /// <param name="upTo">The position to stop at.</param>
     /// <param name="now">The clock, for ages.</param>
-    public static CuratedSet Curate(TrafficStore store, CurationOptions options, AnswerComparer? same, long since, long upTo, DateTimeOffset now)
+    /// <param name="broken">Requests that earlier candidates broke, as <see cref="Broken"/> finds them.</param>
+    public static CuratedSet Curate(TrafficStore store, CurationOptions options, AnswerComparer? same, long since, long upTo, DateTimeOffset now, IReadOnlyList<string> broken)
     {
         IReadOnlyList<SignalKey> keys = store.SignalKeys(0, upTo, MostKeys);
         IReadOnlyList<SignalKey> own = store.OwnKeys(0, since, options.MinimumOwnPCorrect, MostKeys);
-        SignalPlan plan = SignalPlan.Make(keys.Concat(own), since, upTo, options);
+        SignalPlan plan = SignalPlan.Make(keys.Concat(own), since, upTo, options, broken);
         return new Curator(options, same).Curate(plan, store.SignalRequests([.. plan.All]), now);
     }
 
@@ -51,6 +56,30 @@ internal static class CurateStage
     }
 
     /// <summary>The position up to which the last cycle whose adapter was promoted, and was not taken back, had curated; 0 without one. What a refused one was to learn is still to be learned.</summary>
-    public static long Since(TrafficStore store, long before) =>
-        store.Cycles(200).Where(c => c.Id < before && c.State == CycleState.Promoted && store.Adapter(c.Candidate) is not { Status: AdapterStatus.RolledBack }).Select(static c => c.Sequence).FirstOrDefault();
+    public static long Since(TrafficStore store, long before) => store.Cycles(200).Where(c => c.Id < before && IsPromoted(store, c)).Select(static c => c.Sequence).FirstOrDefault();
+
+    /// <summary>
+    /// Requests that were broken by the last adapter that was promoted, and by every candidate since, the newest candidate's first: the next one starts from the same champion, and would break them
+    /// again. The same for one cycle whenever it is asked.
+    /// </summary>
+    /// <param name="store">The store.</param>
+    /// <param name="before">The cycle that is to learn from them.</param>
+    public static IReadOnlyList<string> Broken(TrafficStore store, long before)
+    {
+        List<string> broken = [];
+        foreach (CycleRecord cycle in store.Cycles(200).Where(c => c.Id < before))
+        {
+            if (store.Evaluations(cycle.Candidate) is [.., { } last])
+            {
+                broken.AddRange(GateVerdictJson.Read(last.Json).Broken ?? []);
+            }
+            if (IsPromoted(store, cycle))
+            {
+                break;
+            }
+        }
+        return [.. broken.Distinct(StringComparer.Ordinal).Take(MostBroken)];
+    }
+
+    private static bool IsPromoted(TrafficStore store, CycleRecord cycle) => cycle.State == CycleState.Promoted && store.Adapter(cycle.Candidate) is not { Status: AdapterStatus.RolledBack };
 }

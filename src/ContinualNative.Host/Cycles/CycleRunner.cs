@@ -71,7 +71,7 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
     {
         await context.Store.FlushAsync(cancellationToken);
         long upTo = context.Store.LastSequence();
-        CuratedSet set = await Task.Run(() => CurateStage.Curate(context.Store, context.Curation, Same, CurateStage.Since(context.Store, _cycle.Id), upTo, _cycle.StartedAt), cancellationToken);
+        CuratedSet set = await CurateAsync(upTo, cancellationToken);
         int fresh = set.Train.Count(static t => !t.Example.Replay);
         if (fresh < context.Options.MinimumExamples)
         {
@@ -176,7 +176,10 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
     }
 
     private async Task<CuratedSet> SetAsync(CancellationToken cancellationToken) =>
-        _set ??= await Task.Run(() => CurateStage.Curate(context.Store, context.Curation, Same, CurateStage.Since(context.Store, _cycle.Id), _cycle.Sequence, _cycle.StartedAt), cancellationToken);
+        _set ??= await CurateAsync(_cycle.Sequence, cancellationToken);
+
+    private Task<CuratedSet> CurateAsync(long upTo, CancellationToken cancellationToken) => Task.Run(
+        () => CurateStage.Curate(context.Store, context.Curation, Same, CurateStage.Since(context.Store, _cycle.Id), upTo, _cycle.StartedAt, CurateStage.Broken(context.Store, _cycle.Id)), cancellationToken);
 
     private bool Same(string task, string a, string b) => a == b || new CycleEvaluator(context.Hub, context.Model).Score(task, a, b).Right;
 

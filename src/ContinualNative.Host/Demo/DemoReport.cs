@@ -56,9 +56,33 @@ internal static class DemoReport
             RoutedUp = totals.RoutedUp,
             PriceShare = totals.PriceShare ?? double.NaN,
             Forgotten = result.GoldenBefore.Share - result.GoldenAfter.Share,
+            Effects = EffectsOf(result.Weeks),
             Promotions = result.Weeks.Sum(static w => w.Events.Count(static e => e.Kind == LearningEventKind.Promotion)),
             Refusals = result.Weeks.Sum(static w => w.Events.Count(static e => e.Kind is LearningEventKind.Rejection or LearningEventKind.Rollback)),
         };
+    }
+
+    /// <summary>What each promotion of a candidate did, where requests before and after it can show it.</summary>
+    public static IReadOnlyList<UpdateEffect> EffectsOf(IReadOnlyList<DemoWeek> weeks)
+    {
+        List<UpdateEffect> effects = [];
+        for (int i = 1; i + 1 < weeks.Count; i++)
+        {
+            // A candidate is trained at the end of a week and promoted in the next one, or never.
+            int trained = i - 1;
+            if (weeks[i].Events.Any(static e => e.Kind == LearningEventKind.Promotion) && ShareUp(weeks[trained], trained) is { } before && ShareUp(weeks[i + 1], trained) is { } after)
+            {
+                effects.Add(new UpdateEffect(weeks[i].Week, before, after));
+            }
+        }
+        return effects;
+    }
+
+    private static double? ShareUp(DemoWeek week, int changedBy)
+    {
+        (Tally Sent, int Up)[] changed = [.. week.ByChange.Where(c => c.Key <= changedBy).Select(static c => c.Value)];
+        int sent = changed.Sum(static c => c.Sent.Count);
+        return sent > 0 ? (double)changed.Sum(static c => c.Up) / sent : null;
     }
 
     /// <summary>All of it as the fields of a JSON object.</summary>
@@ -77,6 +101,16 @@ internal static class DemoReport
         json.WriteNumber("routed_up", Math.Round(claims.RoutedUp, 4));
         json.WriteNumber("price_share", Math.Round(claims.PriceShare, 4));
         json.WriteNumber("forgotten", Math.Round(claims.Forgotten, 4));
+        json.WriteStartArray("effects");
+        foreach (UpdateEffect effect in claims.Effects)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("week", effect.Week + 1);
+            json.WriteNumber("before", Math.Round(effect.Before, 4));
+            json.WriteNumber("after", Math.Round(effect.After, 4));
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
         json.WriteNumber("promotions", claims.Promotions);
         json.WriteNumber("refusals", claims.Refusals);
         json.WriteEndObject();
@@ -121,6 +155,17 @@ internal static class DemoReport
             json.WriteEndObject();
         }
         json.WriteEndObject();
+        json.WriteStartArray("changes");
+        foreach ((int since, (Tally sent, int up)) in week.ByChange.OrderBy(static c => c.Key))
+        {
+            json.WriteStartObject();
+            json.WriteNumber("since", since + 1);
+            json.WriteNumber("requests", sent.Count);
+            json.WriteNumber("right", sent.Right);
+            json.WriteNumber("routed_up", up);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
         json.WriteNumber("serving_seconds", Math.Round(week.ServingSeconds, 2));
         json.WriteNumber("update_seconds", Math.Round(week.UpdateSeconds, 2));
         json.WriteEndObject();
@@ -150,6 +195,9 @@ internal sealed record DemoClaims
 
     /// <summary>Points lost on the first week's golden questions; 0.01 or less is claimed.</summary>
     public required double Forgotten { get; init; }
+
+    /// <summary>What each update did to the share routed up of what had changed; that it falls is claimed.</summary>
+    public required IReadOnlyList<UpdateEffect> Effects { get; init; }
 
     public required int Promotions { get; init; }
 

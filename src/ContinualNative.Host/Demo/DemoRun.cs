@@ -345,6 +345,8 @@ internal sealed class DemoRun
             RoutedUp = asked.Count(static a => a.Up),
             RoutedUpByQuarter = [.. asked.Chunk((asked.Length + 3) / 4).Select(static q => (double)q.Count(static a => a.Up) / q.Length)],
             ByKind = asked.GroupBy(static a => a.Request.Kind).ToDictionary(static g => g.Key, static g => (TallyOf([.. g], static a => a.Right), TallyOf([.. g], static a => a.Frozen), g.Count(static a => a.Up))),
+            ByChange = asked.Where(static a => a.Request.Change >= 0).GroupBy(a => _world.Changes[a.Request.Change].Week)
+                .ToDictionary(static g => g.Key, static g => (TallyOf([.. g], static a => a.Right), g.Count(static a => a.Up))),
             Cost = escalation + teaching + training + serving,
             Escalation = escalation,
             Teaching = teaching,

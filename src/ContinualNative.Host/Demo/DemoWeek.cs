@@ -39,6 +39,9 @@ internal sealed record DemoWeek
     /// <summary>By what requests are about: what was sent, and how much of it was routed up.</summary>
     public required IReadOnlyDictionary<RequestKind, (Tally Sent, Tally Frozen, int Up)> ByKind { get; init; }
 
+    /// <summary>What was sent to requests about something that has changed, and how much of it was routed up, by the week of the change.</summary>
+    public required IReadOnlyDictionary<int, (Tally Sent, int Up)> ByChange { get; init; }
+
     /// <summary>All that the week cost.</summary>
     public required Money Cost { get; init; }
 
@@ -66,6 +69,15 @@ internal sealed record DemoWeek
 
     public required double UpdateSeconds { get; init; }
 }
+
+/// <summary>
+/// The share routed up of requests about what had changed when an update was trained: in the week that it was trained on, its last one, and in the week after its promotion. What changed later is in neither: it
+/// could not have learned that.
+/// </summary>
+/// <param name="Week">The week of its promotion.</param>
+/// <param name="Before">The share before, 0 to 1.</param>
+/// <param name="After">The share after.</param>
+internal readonly record struct UpdateEffect(int Week, double Before, double After);
 
 /// <summary>A whole run.</summary>
 internal sealed record DemoResult
