@@ -18,8 +18,8 @@ def main():
         key = (peer["model"], peer["tokens"], peer["length"])
         if key not in peers or peer["tokens_per_second"] > peers[key]["tokens_per_second"]:
             peers[key] = peer
-    print("| model | type | tokens | of length | tok/s | TFLOP/s | GPU memory, MiB | planned, MiB | peer tok/s | peer MiB | tok/s ÷ peer | memory ÷ peer |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| model | type | tokens | of length | tok/s | TFLOP/s | GPU memory, MiB | planned, MiB | peer tok/s | peer MiB | tok/s ÷ peer | memory ÷ peer | in slices ÷ not | longest slice, ms | layer there, ms | and back, ms |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     mib = 1024 * 1024
     for step in lines(os.path.join(out, "step.jsonl")):
         peer = peers.get((step["model"], step["tokens"], step["length"]))
@@ -29,7 +29,8 @@ def main():
                 peer["tokens_per_second"], " (compiled)" if peer["compiled"] else "", peer["used_bytes"] / mib, step["tokens_per_second"] / peer["tokens_per_second"],
                 (step["planned_bytes"] + step["weight_bytes"]) / peer["used_bytes"])
         print("| {model} | {type} | {tokens} | {length} | {tokens_per_second:.0f} | {tflops:.1f} | {used:.0f} | {planned:.0f} ".format(
-            used=step["used_bytes"] / mib, planned=(step["planned_bytes"] + step["weight_bytes"]) / mib, **step) + beside)
+            used=step["used_bytes"] / mib, planned=(step["planned_bytes"] + step["weight_bytes"]) / mib, **step) + beside + " {:.3f} | {:.2f} | {:.2f} | {:.2f} |".format(
+            step["seconds"] / step["sliced_seconds"], 1e3 * step["longest_slice"], 1e3 * step["layer_forward"], 1e3 * step["layer_backward"]))
 
 
 if __name__ == "__main__":

@@ -220,6 +220,15 @@ constexpr field_layout update_fields[] = {
     FIELD(cn_update, skipped_total),
 };
 
+constexpr field_layout slice_fields[] = {
+    FIELD(cn_slice_costs, size),
+    FIELD(cn_slice_costs, slices),
+    FIELD(cn_slice_costs, seconds),
+    FIELD(cn_slice_costs, longest),
+    FIELD(cn_slice_costs, layer_forward),
+    FIELD(cn_slice_costs, layer_backward),
+};
+
 constexpr field_layout device_fields[] = {
     FIELD(cn_device_info, memory),
     FIELD(cn_device_info, free_memory),
@@ -256,6 +265,7 @@ constexpr struct_layout structs[] = {
     describe<cn_update>("cn_update", update_fields),
     describe<cn_device_info>("cn_device_info", device_fields),
     describe<cn_tensor>("cn_tensor", tensor_fields),
+    describe<cn_slice_costs>("cn_slice_costs", slice_fields),
 };
 
 void copy_name(const char * from, char * to, int32_t capacity) noexcept {

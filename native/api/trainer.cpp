@@ -378,6 +378,23 @@ int32_t cn_trainer_set_slice(cn_trainer * trainer, cn_slice slice, void * user) 
     return with(trainer, [&](continual::trainer & t) { t.set_slice(slice, user); });
 }
 
+int32_t cn_trainer_set_slice_limit(cn_trainer * trainer, double seconds) CN_NOEXCEPT {
+    return with(trainer, [&](continual::trainer & t) { t.set_slice_limit(seconds); });
+}
+
+int32_t cn_trainer_slice_costs(const cn_trainer * trainer, cn_slice_costs * costs) CN_NOEXCEPT {
+    if (trainer == nullptr || costs == nullptr) {
+        return missing(trainer == nullptr ? "trainer" : "costs");
+    }
+    return guarded([&]() -> int32_t {
+        if (costs->size != sizeof(cn_slice_costs)) {
+            throw error(failure::argument, "cn_slice_costs has the size " + std::to_string(costs->size) + ", and this library's has " + std::to_string(sizeof(cn_slice_costs)));
+        }
+        *costs = trainer->trainer->slice_costs();
+        return CN_OK;
+    });
+}
+
 int32_t cn_trainer_accumulate(cn_trainer * trainer, const cn_batch_train * batch, cn_loss * loss) CN_NOEXCEPT {
     if (loss == nullptr || batch == nullptr) {
         return missing(loss == nullptr ? "loss" : "batch");

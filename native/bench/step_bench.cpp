@@ -3,7 +3,7 @@
 //   step_bench [--model qwen2-0.5b|llama-3.2-1b|qwen3-4b|llama-3.1-8b] [--type q4_k_m|q8_0] [--device N] [--tokens 512] [--length 128] [--rank 16] [--threads N]
 //              [--precision f32|bf16] [--last SHARE] [--repeats 3] [--budget BYTES]
 //
-// --device: on that GPU; then memory is what of the GPU's is gone while the trainer lives, with the weights and without.
+// --device: on that GPU; then as many steps are made again in slices of 2 ms, and what these took is told too; and memory is what of the GPU's is gone while the trainer lives, with the weights and without.
 //
 // Prints tokens a second, counted operations a second beside the GEMM's own rate in the same run, and memory: predicted, and the process's peak less what it
 // had before. --last 0.2: only the last fifth of each sequence carries a loss.
@@ -321,10 +321,32 @@ int main(int argc, char ** argv) {
         // After a step: kernels are loaded by now.
         cn_device_describe(device, &gpu);
         const double used = static_cast<double>(free_before - gpu.free_memory);
+        // In slices: first a step to learn what things take.
+        const auto go_on = [](void *) -> int32_t { return 0; };
+        std::vector<double> sliced;
+        for (int i = -1; i < repeats; i++) {
+            if (i <= 0) {
+                cn_trainer_set_slice(trainer, go_on, nullptr);
+            }
+            const auto start = clock_type::now();
+            cn_loss loss;
+            cn_update update;
+            if (cn_trainer_accumulate(trainer, &batch, &loss) != CN_OK || cn_trainer_update(trainer, &update) != CN_OK) {
+                fail("a step in slices");
+            }
+            if (i >= 0) {
+                sliced.push_back(seconds_since(start));
+            }
+        }
+        cn_slice_costs costs{};
+        costs.size = sizeof costs;
+        cn_trainer_slice_costs(trainer, &costs);
         std::printf("{\"bench\":\"step\",\"device\":\"%s\",\"model\":\"%s\",\"type\":\"%s\",\"precision\":\"%s\",\"tokens\":%d,\"length\":%d,\"rank\":%d,\"seconds\":%.5f,"
-                    "\"tokens_per_second\":%.1f,\"tflops\":%.2f,\"planned_bytes\":%.0f,\"weight_bytes\":%.0f,\"used_bytes\":%.0f,\"stored_layers\":%d,\"loss_first\":%.4f,\"loss_last\":%.4f}\n",
+                    "\"tokens_per_second\":%.1f,\"tflops\":%.2f,\"planned_bytes\":%.0f,\"weight_bytes\":%.0f,\"used_bytes\":%.0f,\"stored_layers\":%d,\"loss_first\":%.4f,\"loss_last\":%.4f,"
+                    "\"sliced_seconds\":%.5f,\"slices_per_step\":%.1f,\"longest_slice\":%.6f,\"layer_forward\":%.6f,\"layer_backward\":%.6f}\n",
                     gpu.name, s->name, type.c_str(), precision.c_str(), tokens, length, config.rank, time, tokens / time, operations / time * 1e-12, static_cast<double>(memory.total),
-                    static_cast<double>(t.bytes), used, memory.stored_layers, loss_first, loss_last);
+                    static_cast<double>(t.bytes), used, memory.stored_layers, loss_first, loss_last, median(sliced), static_cast<double>(costs.slices) / repeats, costs.longest, costs.layer_forward,
+                    costs.layer_backward);
         cn_trainer_free(trainer);
         cn_model_free(model);
         return 0;

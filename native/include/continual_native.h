@@ -42,7 +42,7 @@ extern "C" {
 #endif
 
 /* The version of this interface. It grows by one whenever a signature or a structure below changes. */
-#define CN_INTERFACE_VERSION 3
+#define CN_INTERFACE_VERSION 4
 
 enum {
     CN_OK = 0,
@@ -194,7 +194,8 @@ enum {
     CN_STRUCT_LOSS = 10,
     CN_STRUCT_UPDATE = 11,
     CN_STRUCT_DEVICE_INFO = 12,
-    CN_STRUCT_TENSOR = 13
+    CN_STRUCT_TENSOR = 13,
+    CN_STRUCT_SLICE_COSTS = 14
 };
 
 /* ---- About this library ---- */
@@ -494,7 +495,7 @@ CN_API int32_t cn_trainer_create(const cn_model * model, const cn_trainer_config
  * The same on a GPU, counted from 0: CN_ERROR_DEVICE, CN_ERROR_OUT_OF_MEMORY besides. isa, threads and scheduling mean nothing there; set
  * precision, whose default is the processor's: bf16 is what tensor cores are for. A memory_budget of 0 is what the GPU has
  * free. Weights that nobody has lent are copied, once for all trainers of a model. The slice callback is called when the work of the slice
- * before is done: one more is queued by then. What goes wrong
+ * before is done: one more is queued by then. An update is not stopped by it. What goes wrong
  * on the GPU later is told by the call that meets it; the trainer is of no use then, but to be freed.
  */
 CN_API int32_t cn_trainer_plan_on(const cn_model * model, int32_t device, const cn_trainer_config * config, cn_memory * memory) CN_NOEXCEPT;
@@ -505,6 +506,24 @@ CN_API void cn_trainer_free(cn_trainer * trainer) CN_NOEXCEPT;
 
 /* Until changed; null: none. */
 CN_API int32_t cn_trainer_set_slice(cn_trainer * trainer, cn_slice slice, void * user) CN_NOEXCEPT;
+
+/*
+ * Seconds of device time that a slice on a GPU should take at most, above 0; 0.002 unless set. What was never run before is a slice by itself, and so is measured; what one launch cannot be cut into may take
+ * longer. On a processor slices end between parts of layers, and this means nothing.
+ */
+CN_API int32_t cn_trainer_set_slice_limit(cn_trainer * trainer, double seconds) CN_NOEXCEPT;
+
+/* Of all slices since the callback or the limit was set last: measured while there is a slice callback, by the GPU's own clock there. */
+typedef struct cn_slice_costs {
+    uint32_t size; /* sizeof(cn_slice_costs) */
+    int64_t slices;
+    double seconds;        /* of all of them */
+    double longest;        /* seconds */
+    double layer_forward;  /* mean seconds of a layer, with what belongs to it, of a batch; 0: none was measured */
+    double layer_backward; /* the same on the way back, with what is computed again for it */
+} cn_slice_costs;
+
+CN_API int32_t cn_trainer_slice_costs(const cn_trainer * trainer, cn_slice_costs * costs) CN_NOEXCEPT;
 
 /* Forward and backward; gradients are added to those of earlier batches since the last update. */
 CN_API int32_t cn_trainer_accumulate(cn_trainer * trainer, const cn_batch_train * batch, cn_loss * loss) CN_NOEXCEPT;

@@ -24,8 +24,13 @@ void adamw(const gpu_context & gpu, const adamw_config & config, int64_t n, floa
 void adamw_clipped(const gpu_context & gpu, const adamw_config & config, double clip_norm, double scale, const double * sum, int64_t n, float * value, const float * gradient,
                    float * first, float * second) {
     const adamw_step s = step_of(config);
-    launch(gpu, "adamw_clipped", {pieces(n, block_elements)}, block, 2 * sizeof(float), clip_norm, scale, sum, s.beta1, s.rest1, s.beta2, s.rest2, s.rate, s.root_scale, s.eps,
-           s.kept, n, value, gradient, first, second);
+    const int64_t blocks = pieces(n, block_elements);
+    const int64_t most = static_cast<int64_t>(std::clamp(gpu.on.most_work("adamw_clipped"), 1.0, static_cast<double>(blocks)));
+    for (int64_t done = 0; done < n; done += most * block_elements) {
+        const int64_t count = std::min(n - done, most * block_elements);
+        launch(gpu, "adamw_clipped", {pieces(count, block_elements)}, block, 2 * sizeof(float), clip_norm, scale, sum, s.beta1, s.rest1, s.beta2, s.rest2, s.rate, s.root_scale, s.eps,
+               s.kept, count, value + done, gradient + done, first + done, second + done);
+    }
 }
 
 void sum_of_squares(const gpu_context & gpu, int64_t n, const float * x, double * sums) {

@@ -6,6 +6,7 @@
 #include "runtime/device.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace continual {
 
@@ -42,16 +43,35 @@ template <typename T>
 void attention_backward(const cpu_context & cpu, const attention_shape & shape, const T * q, const T * k, const T * v, const T * o, const float * lse, const T * d_o, T * dq, T * dk,
                         T * dv, void * scratch);
 
-// The same on a GPU; all pointers are the device's, shape.bounds too. longest: rows of the longest sequence, or more. Heads of up to 256; wider ones throw
+// Which rows each block of the GPU's kernels takes: pairs of a sequence and the first row in it, those with most to do first (the last queries, which see most keys, and the
+// first keys, which most queries see). No block is without work, however the lengths differ.
+struct attention_blocks {
+    std::vector<int32_t> list; // of forward, then of backward's queries, then of its keys
+    std::vector<int32_t> work; // of each pair: keys or queries that it goes through, about
+    int64_t forward = 0;       // pairs
+    int64_t backward = 0;      // pairs, of queries and of keys each
+    int64_t rows = 0;          // of all sequences
+    int32_t longest = 0;       // rows of the longest sequence
+    const int32_t * there = nullptr; // the list on the device, for its user to set
+};
+
+// bounds: the host's.
+template <typename T>
+attention_blocks attention_blocks_of(const attention_shape & shape, const int32_t * bounds);
+
+// Entries of any such list, at most.
+int64_t most_attention_blocks(int64_t rows, int32_t sequences) noexcept;
+
+// The same on a GPU; all pointers are the device's, shape.bounds and blocks.there too. Heads of up to 256; wider ones throw
 // failure::unsupported. With bf16 and all widths, strides and pointers multiples of 16 bytes rows are read much faster. Always the same result.
 template <typename T>
-void attention_forward(const gpu_context & gpu, const attention_shape & shape, int64_t longest, const T * q, const T * k, const T * v, T * o, float * lse);
+void attention_forward(const gpu_context & gpu, const attention_shape & shape, const attention_blocks & blocks, const T * q, const T * k, const T * v, T * o, float * lse);
 
 // Bytes of scratch for sequences whose last row is before `rows`.
 int64_t attention_gpu_scratch_bytes(const attention_shape & shape, int64_t rows) noexcept;
 
 template <typename T>
-void attention_backward(const gpu_context & gpu, const attention_shape & shape, int64_t longest, const T * q, const T * k, const T * v, const T * o, const float * lse,
+void attention_backward(const gpu_context & gpu, const attention_shape & shape, const attention_blocks & blocks, const T * q, const T * k, const T * v, const T * o, const float * lse,
                         const T * d_o, T * dq, T * dk, T * dv, void * scratch);
 
 } // namespace continual

@@ -15,6 +15,7 @@ constexpr float log_of_2 = 0.693147181f;
 
 struct problem {
     const int32_t * bounds;
+    const int32_t * blocks;
     int sequences;
     int heads;
     int kv_heads;
@@ -36,14 +37,10 @@ struct place {
     int first;
 };
 
-// Blocks go through all sequences' tiles of one number before the next number's. Who has most to do goes first: the last queries, which look at most keys, and the first
-// keys, which most queries look at.
-CN_DEVICE place place_of_block(const problem & all, int rows, bool last_first) {
-    const int sequence = block_x() % all.sequences;
-    const int tile = block_x() / all.sequences;
-    const int tiles = blocks_x() / all.sequences;
+CN_DEVICE place place_of_block(const problem & all) {
+    const int sequence = all.blocks[2 * block_x()];
     const int32_t start = all.bounds[sequence];
-    return {start, all.bounds[sequence + 1] - start, (last_first ? tiles - 1 - tile : tile) * rows};
+    return {start, all.bounds[sequence + 1] - start, all.blocks[2 * block_x() + 1]};
 }
 
 // The keys that a query sees, or the queries that see a key.
@@ -246,10 +243,7 @@ CN_DEVICE void forward(const problem & all, const bf16 * q, const bf16 * k, cons
     constexpr int keys = rows * pitch<bf16>(W);
     constexpr int values = keys + N * pitch<bf16>(W);
     const shared_array<bf16> memory(0);
-    const place own = place_of_block(all, rows, true);
-    if (own.first >= own.length) {
-        return;
-    }
+    const place own = place_of_block(all);
     const int head = block_y();
     const int kv_head = head / (all.heads / all.kv_heads);
     q += (own.start + own.first) * all.q_stride + static_cast<int64_t>(head) * all.width;
@@ -421,10 +415,7 @@ CN_DEVICE void backward(const problem & all, const bf16 * q, const bf16 * k, con
     constexpr int step_size = N * pitch<bf16>(W);
     const shared_array<bf16> memory(0);
     const shared_array<float> stats(backward_stats<bf16>(W));
-    const place own = place_of_block(all, rows, !of_keys);
-    if (own.first >= own.length) {
-        return;
-    }
+    const place own = place_of_block(all);
     const int group = all.heads / all.kv_heads;
     int head = of_keys ? block_y() * group : block_y();
     const int end_head = of_keys ? head + group : head + 1;
@@ -717,10 +708,7 @@ CN_DEVICE void forward(const problem & all, const float * q, const float * k, co
     constexpr int values = 2 * keys;
     constexpr int probabilities = 3 * keys;
     const shared_array<float> memory(0);
-    const place own = place_of_block(all, rows, true);
-    if (own.first >= own.length) {
-        return;
-    }
+    const place own = place_of_block(all);
     const int head = block_y();
     const int kv_head = head / (all.heads / all.kv_heads);
     q += (own.start + own.first) * all.q_stride + static_cast<int64_t>(head) * all.width;
@@ -810,10 +798,7 @@ CN_DEVICE void backward(const problem & all, const float * q, const float * k, c
     constexpr int probabilities = stats + 2 * rows;
     constexpr int gradients = probabilities + rows * float_pitch;
     const shared_array<float> memory(0);
-    const place own = place_of_block(all, rows, !of_keys);
-    if (own.first >= own.length) {
-        return;
-    }
+    const place own = place_of_block(all);
     const int group = all.heads / all.kv_heads;
     const int first_head = of_keys ? block_y() * group : block_y();
     const int end_head = of_keys ? first_head + group : first_head + 1;
@@ -887,12 +872,12 @@ CN_DEVICE void backward(const problem & all, const float * q, const float * k, c
 } // namespace
 
 #define CN_PROBLEM                                                                                                                                                        \
-    const int32_t *bounds, int32_t sequences, int32_t heads, int32_t kv_heads, int32_t width, int32_t v_width, int64_t q_stride, int64_t k_stride, int64_t v_stride,      \
+    const int32_t *bounds, const int32_t *blocks, int32_t sequences, int32_t heads, int32_t kv_heads, int32_t width, int32_t v_width, int64_t q_stride, int64_t k_stride, int64_t v_stride,      \
         int64_t o_stride, float scale, int32_t window, int32_t aligned
 #define CN_ALL                                                                                                                                                            \
-    problem { bounds, sequences, heads, kv_heads, width, v_width, q_stride, k_stride, v_stride, o_stride, scale, window, aligned != 0 }
+    problem { bounds, blocks, sequences, heads, kv_heads, width, v_width, q_stride, k_stride, v_stride, o_stride, scale, window, aligned != 0 }
 
-// Grid: tiles of the longest sequence × sequences, heads.
+// Grid: blocks of the list, heads.
 #define CN_FORWARD(T, W, suffix)                                                                                                                                          \
     CN_KERNEL(threads, attention_forward##suffix, (CN_PROBLEM, const T * q, const T * k, const T * v, T * o, float * lse)) {                                              \
         forward<W>(CN_ALL, q, k, v, o, lse);                                                                                                                              \
@@ -904,7 +889,7 @@ CN_DEVICE void backward(const problem & all, const float * q, const float * k, c
         backward<W, false, true, false>(CN_ALL, q, k, v, lse, d_o, dots, dq, static_cast<T *>(nullptr));                                                                  \
     }
 
-// dk and dv. Grid: tiles of the longest sequence × sequences, kv heads, and two where each is made by blocks of its own.
+// dk and dv. Grid: blocks of the list, kv heads, and two where each is made by blocks of its own.
 #define CN_KEYS(T, W, suffix, split)                                                                                                                                      \
     CN_KERNEL(threads, attention_keys##suffix, (CN_PROBLEM, const T * q, const T * k, const T * v, const float * lse, const T * d_o, const float * dots, T * dk, T * dv)) {\
         if constexpr (!split) {                                                                                                                                           \

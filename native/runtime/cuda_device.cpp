@@ -91,6 +91,25 @@ private:
     const cuda_driver & driver_;
 };
 
+class cuda_device::mark final : public device_mark {
+public:
+    // Who waits sleeps: the processor is the server's.
+    explicit mark(cuda_device & on) : on_(on) { on_.driver_.check(on_.driver_.event_create(&event, cu_event_blocking), "cuEventCreate"); }
+    ~mark() override {
+        const std::lock_guard lock(on_.mutex_);
+        if (on_.driver_.context_push(on_.context_) == cu_success) {
+            on_.driver_.event_destroy(event);
+            cu_context ignored = nullptr;
+            on_.driver_.context_pop(&ignored);
+        }
+    }
+
+    cu_event event = nullptr;
+
+private:
+    cuda_device & on_;
+};
+
 cuda_device::cuda_device(int32_t ordinal, const cuda_driver & driver) : driver_(driver) {
     device_ = opened(driver_, ordinal);
     driver_.check(driver_.context_retain(&context_, device_), "cuDevicePrimaryCtxRetain");
@@ -104,10 +123,7 @@ cuda_device::cuda_device(int32_t ordinal, const cuda_driver & driver) : driver_(
         driver_.check(driver_.context_priorities(&lowest, &highest), "cuCtxGetStreamPriorityRange");
         // The lowest, which is what streams have that ask for none: who serves may ask for more. What keeps training out of the way is slices.
         driver_.check(driver_.stream_create(&stream_, cu_stream_non_blocking, lowest), "cuStreamCreateWithPriority");
-        for (cu_event * mark : {&marks_[0], &marks_[1], &done_}) {
-            // Who waits sleeps: the processor is the server's.
-            driver_.check(driver_.event_create(mark, cu_event_without_timing | cu_event_blocking), "cuEventCreate");
-        }
+        driver_.check(driver_.event_create(&done_, cu_event_without_timing | cu_event_blocking), "cuEventCreate");
         void * staging = nullptr;
         driver_.check(driver_.host_allocate(&staging, static_cast<size_t>(staging_bytes), 0), "cuMemHostAlloc");
         staging_ = static_cast<char *>(staging);
@@ -133,10 +149,8 @@ void cuda_device::close() noexcept {
         for (const auto & [code, module] : modules_) {
             driver_.module_unload(module);
         }
-        for (cu_event mark : {marks_[0], marks_[1], done_}) {
-            if (mark != nullptr) {
-                driver_.event_destroy(mark);
-            }
+        if (done_ != nullptr) {
+            driver_.event_destroy(done_);
         }
         if (stream_ != nullptr) {
             driver_.stream_destroy(stream_);
@@ -209,9 +223,10 @@ void cuda_device::release(void * memory) noexcept {
 }
 
 // All that was asked for before is done.
-void cuda_device::wait(cu_event mark) {
-    driver_.check(driver_.event_record(mark, stream_), "cuEventRecord");
-    driver_.check(driver_.event_synchronize(mark), "the work on the GPU");
+void cuda_device::drain() {
+    driver_.check(driver_.event_record(done_, stream_), "cuEventRecord");
+    driver_.check(driver_.event_synchronize(done_), "the work on the GPU");
+    staged_ = 0;
 }
 
 // Through pinned memory: what the driver makes of an asynchronous copy from any other is not promised.
@@ -219,8 +234,7 @@ void cuda_device::upload(void * to, const void * from, int64_t bytes) {
     const entered here(*this);
     for (int64_t done = 0; done < bytes;) {
         if (staged_ == staging_bytes) {
-            wait(done_);
-            staged_ = 0;
+            drain();
         }
         const int64_t count = std::min(bytes - done, staging_bytes - staged_);
         std::memcpy(staging_ + staged_, static_cast<const char *>(from) + done, static_cast<size_t>(count));
@@ -233,8 +247,7 @@ void cuda_device::upload(void * to, const void * from, int64_t bytes) {
 void cuda_device::download(void * to, const void * from, int64_t bytes) {
     const entered here(*this);
     driver_.check(driver_.copy_down(to, address_of(from), static_cast<size_t>(bytes), stream_), "cuMemcpyDtoHAsync");
-    wait(done_);
-    staged_ = 0;
+    drain();
 }
 
 void cuda_device::copy(void * to, const void * from, int64_t bytes) {
@@ -249,16 +262,29 @@ void cuda_device::zero(void * at, int64_t bytes) {
 
 void cuda_device::synchronize() {
     const entered here(*this);
-    wait(done_);
-    staged_ = 0;
+    drain();
 }
 
-void cuda_device::pace() {
+std::unique_ptr<device_mark> cuda_device::make_mark() {
     const entered here(*this);
-    driver_.check(driver_.event_record(marks_[paced_ % 2], stream_), "cuEventRecord");
-    if (paced_++ > 0) {
-        driver_.check(driver_.event_synchronize(marks_[paced_ % 2]), "the work on the GPU");
-    }
+    return std::make_unique<mark>(*this);
+}
+
+void cuda_device::set(device_mark & at) {
+    const entered here(*this);
+    driver_.check(driver_.event_record(static_cast<mark &>(at).event, stream_), "cuEventRecord");
+}
+
+void cuda_device::wait(device_mark & at) {
+    const entered here(*this);
+    driver_.check(driver_.event_synchronize(static_cast<mark &>(at).event), "the work on the GPU");
+}
+
+double cuda_device::seconds(device_mark & from, device_mark & to) {
+    const entered here(*this);
+    float milliseconds = 0;
+    driver_.check(driver_.event_elapsed(&milliseconds, static_cast<mark &>(from).event, static_cast<mark &>(to).event), "cuEventElapsedTime");
+    return static_cast<double>(milliseconds) / 1000;
 }
 
 cu_module cuda_device::load(int32_t code) {
@@ -290,7 +316,7 @@ cuda_device::loaded & cuda_device::find(const char * kernel) {
     return kernels_.emplace(kernel, made).first->second;
 }
 
-void cuda_device::launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count) {
+void cuda_device::launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double) {
     constexpr int most = 32;
     constexpr int64_t without_asking = 48 * 1024;
     if (count > most || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535) {

@@ -43,8 +43,11 @@ public:
     void copy(void * to, const void * from, int64_t bytes) override;
     void zero(void * at, int64_t bytes) override;
     void synchronize() override;
-    void pace() override;
-    void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count) override;
+    std::unique_ptr<device_mark> make_mark() override;
+    void set(device_mark & mark) override;
+    void wait(device_mark & mark) override;
+    double seconds(device_mark & from, device_mark & to) override;
+    void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) override;
     void multiply(const device_product & product) override;
 
 private:
@@ -55,9 +58,10 @@ private:
 
     // The context is current while one of these lives, and the caller's own again after.
     class entered;
+    class mark;
 
     void close() noexcept;
-    void wait(cu_event mark);
+    void drain();
     loaded & find(const char * kernel);
     cu_module load(int32_t code);
 
@@ -65,8 +69,6 @@ private:
     cu_device device_ = 0;
     cu_context context_ = nullptr;
     cu_stream stream_ = nullptr;
-    cu_event marks_[2] = {}; // of the last two calls of pace, by turns
-    int64_t paced_ = 0;
     cu_event done_ = nullptr; // of whoever waits for everything
     char * staging_ = nullptr; // of the host, pinned: what is uploaded lies here until it is there
     int64_t staged_ = 0;

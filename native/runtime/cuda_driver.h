@@ -67,6 +67,7 @@ inline constexpr uint32_t cu_event_without_timing = 2;
     f(event_create, "cuEventCreate", (cu_event *, uint32_t))                                                                      \
     f(event_record, "cuEventRecord", (cu_event, cu_stream))                                                                       \
     f(event_synchronize, "cuEventSynchronize", (cu_event))                                                                        \
+    f(event_elapsed, "cuEventElapsedTime", (float *, cu_event, cu_event))                                                         \
     f(event_destroy, "cuEventDestroy_v2", (cu_event))                                                                             \
     f(module_load, "cuModuleLoadDataEx", (cu_module *, const void *, uint32_t, int32_t *, void **))                               \
     f(module_unload, "cuModuleUnload", (cu_module))                                                                               \

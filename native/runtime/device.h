@@ -5,6 +5,8 @@
 #include "runtime/types.h"
 
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <string>
 #include <type_traits>
 
@@ -44,6 +46,12 @@ struct device_product {
     bool accumulate = false;
 };
 
+// A place in the order of the work, and when it was reached.
+class device_mark {
+public:
+    virtual ~device_mark() = default;
+};
+
 // All work is done in the order in which it was asked for, on one stream. One thread at a time. Everything throws error: failure::device for what the driver refuses
 // and for what went wrong in work asked for earlier, failure::memory where the device has too little.
 class device {
@@ -61,10 +69,19 @@ public:
     virtual void copy(void * to, const void * from, int64_t bytes) = 0;
     virtual void zero(void * at, int64_t bytes) = 0;
     virtual void synchronize() = 0;
-    // Waits for what was asked for before the last call of this, so that no more than the work between two calls is ever queued behind what runs.
-    virtual void pace() = 0;
 
-    virtual void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count) = 0;
+    // Marks are the device's, and end before it does.
+    virtual std::unique_ptr<device_mark> make_mark() = 0;
+    virtual void set(device_mark & mark) = 0;
+    // Until all that was asked for before the mark was set is done.
+    virtual void wait(device_mark & mark) = 0;
+    // Between two marks that were waited for.
+    virtual double seconds(device_mark & from, device_mark & to) = 0;
+
+    // work: what the launch has to do, in any unit that is the kernel's own; its time is taken to be in proportion.
+    virtual void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) = 0;
+    // The work that one launch of a kernel should have at most, where it can be cut.
+    virtual double most_work(const char *) { return std::numeric_limits<double>::infinity(); }
     virtual void multiply(const device_product & product) = 0;
 };
 
@@ -82,12 +99,18 @@ kernel_argument argument_of(T & value) {
 
 // The arguments' types must be the kernel's exactly; a grid without blocks launches nothing.
 template <typename... Arguments>
-void launch(const gpu_context & gpu, const std::string & kernel, grid_size grid, int threads, int64_t shared_bytes, Arguments... arguments) {
+void launch_of(const gpu_context & gpu, const std::string & kernel, grid_size grid, int threads, int64_t shared_bytes, double work, Arguments... arguments) {
     if (grid.x < 1 || grid.y < 1 || grid.z < 1) {
         return;
     }
     const kernel_argument all[] = {argument_of(arguments)...};
-    gpu.on.launch(kernel.c_str(), grid, threads, shared_bytes, all, static_cast<int>(sizeof...(arguments)));
+    gpu.on.launch(kernel.c_str(), grid, threads, shared_bytes, all, static_cast<int>(sizeof...(arguments)), work);
+}
+
+// The same where every block does as much as the others.
+template <typename... Arguments>
+void launch(const gpu_context & gpu, const std::string & kernel, grid_size grid, int threads, int64_t shared_bytes, Arguments... arguments) {
+    launch_of(gpu, kernel, grid, threads, shared_bytes, static_cast<double>(grid.x) * static_cast<double>(grid.y) * static_cast<double>(grid.z), arguments...);
 }
 
 template <typename T>

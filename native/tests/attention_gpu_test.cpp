@@ -87,8 +87,12 @@ attention_result<T> run(const std::shared_ptr<device> & on, const problem & all,
     attention_shape shape = all.shape;
     shape.bounds = bounds.data();
     const auto constant = [](const on_device<T> & x) { return static_cast<const T *>(x.data()); };
-    attention_forward(gpu, shape, all.longest(), constant(q), constant(k), constant(v), o.data(), lse.data());
-    attention_backward(gpu, shape, all.longest(), constant(q), constant(k), constant(v), constant(o), static_cast<const float *>(lse.data()), constant(d_o), dq.data(),
+    attention_blocks blocks = attention_blocks_of<T>(shape, all.bounds.data());
+    CHECK(static_cast<int64_t>(blocks.list.size()) <= most_attention_blocks(all.bounds.back(), shape.sequences));
+    const on_device<int32_t> list(on, blocks.list);
+    blocks.there = list.data();
+    attention_forward(gpu, shape, blocks, constant(q), constant(k), constant(v), o.data(), lse.data());
+    attention_backward(gpu, shape, blocks, constant(q), constant(k), constant(v), constant(o), static_cast<const float *>(lse.data()), constant(d_o), dq.data(),
                        dk.data(), dv.data(), scratch.data());
     return {o.values(), lse.values(), dq.values(), dk.values(), dv.values()};
 }

@@ -36,6 +36,8 @@ struct made_up {
     bool compiles = true;
     std::map<cu_address, size_t> blocks;
     std::set<std::string> names;
+    float clock = 0; // milliseconds: each launch takes one, products none
+    std::map<cu_event, float> marked;
 };
 
 made_up world;
@@ -151,14 +153,22 @@ cuda_driver driver() {
     d.stream_synchronize = [](cu_stream) { return alive(); };
     d.event_create = [](cu_event * event, uint32_t) {
         world.events++;
-        *event = reinterpret_cast<cu_event>(&world);
+        *event = reinterpret_cast<cu_event>(new char);
         return cu_success;
     };
-    d.event_destroy = [](cu_event) {
+    d.event_destroy = [](cu_event event) {
         world.events--;
+        delete reinterpret_cast<char *>(event);
         return cu_success;
     };
-    d.event_record = [](cu_event, cu_stream) { return alive(); };
+    d.event_record = [](cu_event event, cu_stream) {
+        world.marked[event] = world.clock;
+        return alive();
+    };
+    d.event_elapsed = [](float * milliseconds, cu_event from, cu_event to) {
+        *milliseconds = world.marked.at(to) - world.marked.at(from);
+        return alive();
+    };
     d.event_synchronize = [](cu_event) { return alive(); };
     d.module_load = [](cu_module * module, const void * text, uint32_t count, int32_t * options, void ** values) -> cu_result {
         if (!world.compiles) {
@@ -187,6 +197,7 @@ cuda_driver driver() {
         if (world.next_launch != cu_success) {
             return std::exchange(world.next_launch, cu_success);
         }
+        world.clock += 1;
         emulator::launch(reinterpret_cast<const std::string *>(function)->c_str(), {static_cast<int>(x), static_cast<int>(y), static_cast<int>(z)}, static_cast<int>(threads), shared_bytes, arguments);
         return alive();
     };
@@ -237,6 +248,12 @@ TEST(cuda_device_trains_as_the_cpu_does) {
             CHECK_EQ(there.update().skipped, 0);
         }
         CHECK(slices > 10);
+        const cn_slice_costs costs = there.slice_costs();
+        CHECK(costs.slices >= slices);
+        CHECK(costs.layer_forward > 0);
+        CHECK(costs.layer_backward > costs.layer_forward);
+        CHECK(costs.longest >= 1e-3);
+        CHECK(costs.seconds <= static_cast<double>(world.clock) / 1000);
         // More than lies in the staging memory at once.
         const auto many = ops_check::normals<float>(5 << 20, 3);
         const gpu_check::on_device<float> moved(on, many);

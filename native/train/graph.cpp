@@ -57,7 +57,11 @@ public:
 
     row_result * results(int64_t, row_result * results) const { return results; }
     void fetch(row_result *, const row_result *, int64_t) const {}
-    void before_slice() const {}
+    bool makes_slices() const { return false; }
+    void enter(pass) const {}
+
+    template <typename E>
+    void use_sequences(const attention_shape &, const int32_t *, int64_t) const {}
 
     void put(float * to, const float * from, int64_t n) const { std::copy_n(from, n, to); }
     void fill(int64_t n, float value, float * to) const { std::fill_n(to, n, value); }
@@ -89,12 +93,12 @@ public:
     }
 
     template <typename E>
-    void attention_forward(const attention_shape & shape, int64_t, const E * q, const E * k, const E * v, E * o, float * lse) const {
+    void attention_forward(const attention_shape & shape, const E * q, const E * k, const E * v, E * o, float * lse) const {
         continual::attention_forward(*cpu_, shape, q, k, v, o, lse, attention_);
     }
 
     template <typename E>
-    void attention_backward(const attention_shape & shape, int64_t, const E * q, const E * k, const E * v, const E * o, const float * lse, const E * d_o, E * dq, E * dk, E * dv) const {
+    void attention_backward(const attention_shape & shape, const E * q, const E * k, const E * v, const E * o, const float * lse, const E * d_o, E * dq, E * dk, E * dv) const {
         continual::attention_backward(*cpu_, shape, q, k, v, o, lse, d_o, dq, dk, dv, attention_);
     }
 

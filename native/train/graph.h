@@ -4,6 +4,7 @@
 #include "ops/attention.h"
 #include "ops/cross_entropy.h"
 #include "runtime/arena.h"
+#include "runtime/slice_costs.h"
 #include "train/parameters.h"
 
 #include <functional>
@@ -67,8 +68,12 @@ public:
     // From the last loss with gradient down to the lowest layer that is trained.
     virtual void backward(const graph_batch & batch, const loss_rows & rows, const float * values, float * gradient) = 0;
 
-    // Called between slices; may throw to stop.
+    // Called between slices, which are parts of layers here; may throw to stop. On a GPU the device makes slices, and this stays null.
     std::function<void()> slice;
+    // Of those slices.
+    slice_costs costs;
+    // Layers that were gone through while slices were made, by pass; one that is computed again on the way back counts there.
+    int64_t layers[pass_count] = {};
 };
 
 // Offsets are added to `layout`; make_graph with the same arguments and the arena made from it. how: precision of products and activations.
@@ -80,10 +85,11 @@ std::unique_ptr<graph> make_graph(const model & model, const parameter_layout & 
 // The same on a GPU: `memory` is the arena there, and the pointers that forward, loss and backward take are the device's, but for those of the batch, the rows and
 // the results, which are the host's.
 class device_weights;
+class paced_device;
 
 graph_sizes plan_graph_gpu(const model & model, const parameter_layout & parameters, const graph_limits & limits, precision how, arena_layout & layout);
 
-std::unique_ptr<graph> make_graph_gpu(const model & model, const parameter_layout & parameters, const graph_limits & limits, precision how, device & on, const device_weights & weights,
+std::unique_ptr<graph> make_graph_gpu(const model & model, const parameter_layout & parameters, const graph_limits & limits, precision how, paced_device & on, const device_weights & weights,
                                       char * memory, arena_layout & layout);
 
 } // namespace continual

@@ -1,6 +1,7 @@
 #include "model/device_weights.h"
 #include "ops/quant.h"
 #include "ops/rows.h"
+#include "runtime/paced_device.h"
 #include "train/graph.h"
 #include "train/typed_graph.h"
 
@@ -35,6 +36,7 @@ struct gpu_plan {
         at.embedding = parameters.full() ? layout.add<char>(embedding_backward_scratch(limits.tokens)) : -1;
         at.tokens = layout.add<int32_t>(limits.tokens);
         at.bounds = layout.add<int32_t>(limits.sequences + 1);
+        at.blocks = layout.add<int32_t>(most_attention_blocks(limits.tokens, limits.sequences));
         at.rows = layout.add<int32_t>(limits.targets);
         at.target = layout.add<int32_t>(limits.targets);
         at.weight = layout.add<float>(limits.targets);
@@ -52,7 +54,7 @@ class gpu_processor {
 public:
     using context = gpu_context;
 
-    gpu_processor(precision how, device & on, const device_weights & weights, char * memory) : plan_{how}, on_{on}, weights_(&weights), memory_(memory) {}
+    gpu_processor(precision how, paced_device & on, const device_weights & weights, char * memory) : plan_{how}, paced_(&on), on_{on}, weights_(&weights), memory_(memory) {}
 
     const gpu_context & on() const { return on_; }
 
@@ -114,12 +116,19 @@ public:
         return there;
     }
 
+    // bounds: the host's.
+    template <typename E>
+    void use_sequences(const attention_shape & shape, const int32_t * bounds, int64_t offset) {
+        blocks_ = attention_blocks_of<E>(shape, bounds);
+        blocks_.there = staged(offset, static_cast<const int32_t *>(blocks_.list.data()), static_cast<int64_t>(blocks_.list.size()));
+    }
+
     row_result * results(int64_t offset, row_result *) const { return at<row_result>(offset); }
 
     void fetch(row_result * to, const row_result * from, int64_t count) const { on_.on.download(to, from, count * static_cast<int64_t>(sizeof(row_result))); }
 
-    // A slice is over when its work is done; but one more is queued meanwhile, so that the GPU need not wait for the host.
-    void before_slice() const { on_.on.pace(); }
+    bool makes_slices() const { return paced_->is_cut(); }
+    void enter(pass what) const { paced_->enter(what); }
 
     void put(float * to, const float * from, int64_t n) const { on_.on.upload(to, from, n * static_cast<int64_t>(sizeof(float))); }
     void fill(int64_t n, float value, float * to) const { continual::fill(on_, n, value, to); }
@@ -135,14 +144,14 @@ public:
     void scatter(int64_t count, int64_t width, const int32_t * row, const float * from, float * to) const { scatter_rows(on_, count, width, row, from, to, width); }
 
     template <typename E>
-    void attention_forward(const attention_shape & shape, int64_t longest, const E * q, const E * k, const E * v, E * o, float * lse) const {
-        continual::attention_forward(on_, shape, longest, q, k, v, o, lse);
+    void attention_forward(const attention_shape & shape, const E * q, const E * k, const E * v, E * o, float * lse) const {
+        continual::attention_forward(on_, shape, blocks_, q, k, v, o, lse);
     }
 
     template <typename E>
-    void attention_backward(const attention_shape & shape, int64_t longest, const E * q, const E * k, const E * v, const E * o, const float * lse, const E * d_o, E * dq, E * dk,
+    void attention_backward(const attention_shape & shape, const E * q, const E * k, const E * v, const E * o, const float * lse, const E * d_o, E * dq, E * dk,
                             E * dv) const {
-        continual::attention_backward(on_, shape, longest, q, k, v, o, lse, d_o, dq, dk, dv, attention_);
+        continual::attention_backward(on_, shape, blocks_, q, k, v, o, lse, d_o, dq, dk, dv, attention_);
     }
 
     void embedding_backward(int64_t rows, int64_t width, const int32_t * tokens, const float * dx, float * d_table, int64_t vocabulary) const {
@@ -151,6 +160,7 @@ public:
 
 private:
     gpu_plan plan_;
+    paced_device * paced_;
     gpu_context on_;
     const device_weights * weights_;
     char * memory_;
@@ -160,6 +170,7 @@ private:
     const float * narrow_from_ = nullptr;
     int64_t narrow_count_ = 0;
     void * attention_ = nullptr;
+    attention_blocks blocks_;
     void * embedding_ = nullptr;
 };
 
@@ -176,7 +187,7 @@ graph_sizes plan_graph_gpu(const model & model, const parameter_layout & paramet
     return sizes;
 }
 
-std::unique_ptr<graph> make_graph_gpu(const model & model, const parameter_layout & parameters, const graph_limits & limits, precision how, device & on, const device_weights & weights,
+std::unique_ptr<graph> make_graph_gpu(const model & model, const parameter_layout & parameters, const graph_limits & limits, precision how, paced_device & on, const device_weights & weights,
                                       char * memory, arena_layout & layout) {
     gpu_processor processor(how, on, weights, memory);
     if (how == precision::bf16) {

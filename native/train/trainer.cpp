@@ -212,7 +212,7 @@ trainer::trainer(std::shared_ptr<const model> model, const cn_trainer_config & c
 }
 
 trainer::trainer(std::shared_ptr<const model> model, const cn_trainer_config & config, std::shared_ptr<device> on, std::shared_ptr<const device_weights> weights)
-    : model_(std::move(model)), config_(checked(*model_, config)), layout_(*model_, config_), on_(std::move(on)), weights_(std::move(weights)) {
+    : model_(std::move(model)), config_(checked(*model_, config)), layout_(*model_, config_), on_(std::make_shared<paced_device>(std::move(on))), weights_(std::move(weights)) {
     const run_layout run = fit(*model_, layout_, config_, true);
     memory_ = run.memory;
     arena_ = std::make_unique<arena>(run.memory.parameters);
@@ -291,15 +291,51 @@ cn_memory trainer::plan(const model & model, const cn_trainer_config & config, b
 void trainer::set_slice(cn_slice slice, void * user) {
     slice_ = slice;
     slice_user_ = user;
-    if (slice == nullptr) {
-        graph_->slice = nullptr;
-        return;
+    use_slice();
+}
+
+void trainer::set_slice_limit(double seconds) {
+    if (!(seconds > 0) || !std::isfinite(seconds)) {
+        refuse("a slice takes more than 0 seconds");
     }
-    graph_->slice = [this] {
-        if (slice_(slice_user_) != 0) {
-            throw error(failure::cancelled, "stopped by the slice callback");
-        }
+    slice_limit_ = seconds;
+    use_slice();
+}
+
+void trainer::use_slice() {
+    std::function<void()> between;
+    if (slice_ != nullptr) {
+        between = [this] {
+            if (slice_(slice_user_) != 0 && !uninterrupted_) {
+                throw error(failure::cancelled, "stopped by the slice callback");
+            }
+        };
+    }
+    if (on_ != nullptr) {
+        on_->cut(slice_limit_, std::move(between));
+    } else {
+        graph_->slice = std::move(between);
+    }
+    graph_->costs = {};
+    std::fill(std::begin(graph_->layers), std::end(graph_->layers), 0);
+}
+
+cn_slice_costs trainer::slice_costs() const {
+    const continual::slice_costs & of = on_ != nullptr ? on_->costs() : graph_->costs;
+    const auto each = [&](pass what) {
+        const auto at = static_cast<size_t>(what);
+        return graph_->layers[at] > 0 ? of.seconds[at] / static_cast<double>(graph_->layers[at]) : 0.0;
     };
+    cn_slice_costs costs{};
+    costs.size = sizeof costs;
+    costs.slices = of.slices;
+    costs.longest = of.longest;
+    for (const double seconds : of.seconds) {
+        costs.seconds += seconds;
+    }
+    costs.layer_forward = each(pass::forward);
+    costs.layer_backward = each(pass::backward);
+    return costs;
 }
 
 void trainer::set_reference() {
@@ -309,7 +345,27 @@ void trainer::set_reference() {
     std::memcpy(reference(), values(), sizeof(float) * static_cast<size_t>(layout_.count()));
 }
 
+// What the next call brings does not belong to a slice of this one.
+void trainer::close_slice() {
+    if (on_ != nullptr) {
+        on_->close();
+    }
+}
+
+class trainer::whole {
+public:
+    explicit whole(trainer & of) : of_(of), before_(of.uninterrupted_) { of_.uninterrupted_ = true; }
+    ~whole() { of_.uninterrupted_ = before_; }
+    whole(const whole &) = delete;
+    whole & operator=(const whole &) = delete;
+
+private:
+    trainer & of_;
+    bool before_;
+};
+
 void trainer::zero_gradients() {
+    const whole all(*this);
     const int64_t bytes = static_cast<int64_t>(sizeof(float)) * layout_.count();
     if (on_ != nullptr) {
         on_->zero(gradients_, bytes);
@@ -550,6 +606,7 @@ cn_loss trainer::run(const cn_batch_train & batch, bool train, float * log_probs
 cn_loss trainer::accumulate(const cn_batch_train & batch) {
     try {
         const cn_loss loss = run(batch, true, nullptr);
+        close_slice();
         progress_.batches++;
         gathered_batches_++;
         gathered_weight_ += loss.weight;
@@ -558,16 +615,20 @@ cn_loss trainer::accumulate(const cn_batch_train & batch) {
         // A batch that was refused has changed nothing; one that stopped in the middle leaves half a gradient.
         if (e.kind() != failure::argument) {
             forget_gradients();
+            close_slice();
         }
         throw;
     } catch (...) {
         forget_gradients();
+        close_slice();
         throw;
     }
 }
 
 cn_loss trainer::evaluate(const cn_batch_train & batch, float * log_probs) {
-    return run(batch, false, log_probs);
+    const cn_loss loss = run(batch, false, log_probs);
+    close_slice();
+    return loss;
 }
 
 cn_update trainer::update() {
@@ -604,7 +665,9 @@ cn_update trainer::update() {
     double squares = 0.0;
     if (on_ != nullptr) {
         to_device();
+        const whole update(*this);
         const gpu_context gpu{*on_};
+        on_->enter(pass::rest);
         sum_of_squares(gpu, layout_.count(), gradients_, squares_);
         parts([&](int64_t begin, int64_t n) {
             adamw_clipped(gpu, adam, config_.clip_norm, scale, squares_, n, values_ + begin, gradients_ + begin, first_ + begin, second_ + begin);
@@ -629,6 +692,7 @@ cn_update trainer::update() {
     progress_.step = result.step;
     result.skipped_total = progress_.skipped;
     forget_gradients();
+    close_slice();
     return result;
 }
 

@@ -1,6 +1,7 @@
 // Training: losses of packed batches, steps of AdamW, and everything that a run must remember.
 #pragma once
 
+#include "runtime/paced_device.h"
 #include "train/graph.h"
 
 #include <string>
@@ -30,6 +31,9 @@ public:
     cn_update update();
 
     void set_slice(cn_slice slice, void * user);
+    // On a GPU: seconds of device time, above 0.
+    void set_slice_limit(double seconds);
+    cn_slice_costs slice_costs() const;
     void set_reference();
 
     const model & base() const { return *model_; }
@@ -53,6 +57,8 @@ public:
     void forget_gradients();
 
 private:
+    // While one lives, no slice callback stops what is being done.
+    class whole;
     struct gathered;
     gathered gather(const cn_batch_train & batch);
     cn_loss run(const cn_batch_train & batch, bool train, float * log_probs);
@@ -63,6 +69,8 @@ private:
     float * on_host(float * array);
     void to_device();
     void zero_gradients();
+    void use_slice();
+    void close_slice();
 
     std::shared_ptr<const model> model_;
     cn_trainer_config config_;
@@ -71,7 +79,7 @@ private:
     std::unique_ptr<arena> arena_; // on a GPU: the host's copy of the parameters' part
     std::unique_ptr<thread_pool> pool_;
     std::unique_ptr<cpu_context> cpu_;
-    std::shared_ptr<device> on_; // null on the CPU
+    std::shared_ptr<paced_device> on_; // null on the CPU
     std::shared_ptr<const device_weights> weights_;
     char * there_ = nullptr; // the arena on the device
     bool host_is_newer_ = false; // or the same
@@ -88,6 +96,8 @@ private:
     int64_t gathered_batches_ = 0; // their dropout masks are drawn again when their gradients are dropped
     cn_slice slice_ = nullptr;
     void * slice_user_ = nullptr;
+    double slice_limit_ = paced_device::usual_limit;
+    bool uninterrupted_ = false;
 
     // Of the rows that carry a loss; sized once.
     std::vector<int32_t> row_, token_, teacher_token_;

@@ -3,6 +3,8 @@
 
 #include "train/graph.h"
 
+#include <chrono>
+
 #include "ops/dropout.h"
 #include "ops/embedding.h"
 #include "ops/rmsnorm.h"
@@ -47,7 +49,7 @@ struct scratch_offsets {
     int64_t attention = -1;
     int64_t embedding = -1;
     // Copies of what a batch brings.
-    int64_t tokens = -1, bounds = -1, rows = -1;
+    int64_t tokens = -1, bounds = -1, blocks = -1, rows = -1;
     int64_t target = -1, weight = -1, teacher_token = -1, teacher_log_prob = -1, teacher_weight = -1, reference_weight = -1;
     int64_t results = -1;
     int64_t parameters = -1;
@@ -192,15 +194,14 @@ public:
     }
 
     void forward(const graph_batch & batch, const loss_rows & rows, const float * values, bool keep) override {
+        since_ = std::chrono::steady_clock::now();
+        enter(pass::rest);
         n_ = batch.count;
         dropout_ = keep ? limits_.dropout : 0.0f;
         stream_ = batch.dropout_stream;
         shape_.bounds = processor_.staged(at_.scratch.bounds, batch.bounds, batch.sequences + 1);
         shape_.sequences = batch.sequences;
-        longest_ = 0;
-        for (int32_t s = 0; s < batch.sequences; s++) {
-            longest_ = std::max<int64_t>(longest_, batch.bounds[s + 1] - batch.bounds[s]);
-        }
+        processor_.template use_sequences<T>(shape_, batch.bounds, at_.scratch.blocks);
         tokens_ = processor_.staged(at_.scratch.tokens, batch.tokens, n_);
         rows_ = processor_.staged(at_.scratch.rows, rows.row, rows.count);
         processor_.positions(shape_.bounds, batch.sequences, n_, processor_.template at<int32_t>(at_.positions));
@@ -209,9 +210,12 @@ public:
         }
         const matrix table = embedding(values);
         embedding_forward(on_, n_, c_.width, tokens_, table.data, table.type, table.row_stride(), floats(at_.x[0]));
+        enter(pass::forward);
         for (int32_t i = 0; i < c_.layers; i++) {
             layer_forward(i, values);
+            count_layer();
         }
+        enter(pass::rest);
         float * x = floats(at_.x_out);
         processor_.gather(rows.count, c_.width, rows_, floats(at_.x.back()), x);
         rmsnorm_forward(on_, rows.count, c_.width, c_.width, static_cast<const float *>(x), output_norm(values), c_.norm_eps, typed(at_.hidden), floats(at_.inverse_out));
@@ -279,12 +283,15 @@ public:
         processor_.zero(dx, n_ * width);
         processor_.scatter(rows.count, width, rows_, dx_out, dx);
         const int32_t lowest = parameters_.full() ? 0 : parameters_.lowest_layer();
+        enter(pass::backward);
         for (int32_t i = c_.layers - 1; i >= lowest; i--) {
             if (!stored(i)) {
                 layer_forward(i, values);
             }
             layer_backward(i, values, gradient, parameters_.full() || i > lowest);
+            count_layer();
         }
+        enter(pass::rest);
         if (parameters_.full()) {
             processor_.embedding_backward(n_, width, tokens_, dx, gradient + parameters_.embedding(), c_.vocabulary);
         }
@@ -314,10 +321,22 @@ private:
     float * floats(int64_t offset) const { return processor_.template at<float>(offset); }
     T * typed(int64_t offset) const { return processor_.template at<T>(offset); }
 
-    void call_slice() const {
+    void call_slice() {
         if (slice) {
-            processor_.before_slice();
+            costs.add(what_, std::chrono::duration<double>(std::chrono::steady_clock::now() - since_).count());
             slice();
+            since_ = std::chrono::steady_clock::now();
+        }
+    }
+
+    void enter(pass what) {
+        what_ = what;
+        processor_.enter(what);
+    }
+
+    void count_layer() {
+        if (slice || processor_.makes_slices()) {
+            layers[static_cast<int>(what_)]++;
         }
     }
 
@@ -451,7 +470,7 @@ private:
         const int32_t * positions = processor_.template at<int32_t>(at_.positions);
         rope(on_, c_.rope, floats(at_.rope), n_, c_.heads, c_.head_width, shape_.q_stride, positions, typed(s.q), false);
         rope(on_, c_.rope, floats(at_.rope), n_, c_.kv_heads, c_.head_width, shape_.k_stride, positions, typed(s.k), false);
-        processor_.attention_forward(shape_, longest_, static_cast<const T *>(typed(s.q)), static_cast<const T *>(typed(s.k)), static_cast<const T *>(typed(s.v)), typed(s.o), floats(s.lse));
+        processor_.attention_forward(shape_, static_cast<const T *>(typed(s.q)), static_cast<const T *>(typed(s.k)), static_cast<const T *>(typed(s.v)), typed(s.o), floats(s.lse));
         call_slice();
 
         float * x_ffn = floats(s.x_ffn);
@@ -584,7 +603,7 @@ private:
                          full ? gradient + p->ffn_norm : nullptr);
 
         group_backward(i, group_o, w, {residual_gradient(linear_o)}, typed(s.o), typed(s.u[group_o]), typed(at_.d_o), values, gradient);
-        processor_.attention_backward(shape_, longest_, static_cast<const T *>(typed(s.q)), static_cast<const T *>(typed(s.k)), static_cast<const T *>(typed(s.v)), static_cast<const T *>(typed(s.o)),
+        processor_.attention_backward(shape_, static_cast<const T *>(typed(s.q)), static_cast<const T *>(typed(s.k)), static_cast<const T *>(typed(s.v)), static_cast<const T *>(typed(s.o)),
                            static_cast<const float *>(floats(s.lse)), static_cast<const T *>(typed(at_.d_o)), typed(at_.d_q), typed(at_.d_k), typed(at_.d_v));
         call_slice();
         const int32_t * positions = processor_.template at<int32_t>(at_.positions);
@@ -679,9 +698,10 @@ private:
         int64_t count = 0;
     } pending_;
     int64_t n_ = 0;
-    int64_t longest_ = 0;
     float dropout_ = 0;
     uint64_t stream_ = 0;
+    pass what_ = pass::rest;
+    std::chrono::steady_clock::time_point since_{};
 };
 
 } // namespace continual

@@ -61,7 +61,28 @@ void emulated_device::zero(void * at, int64_t bytes) {
     std::memset(at, 0, static_cast<size_t>(bytes));
 }
 
-void emulated_device::launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count) {
+namespace {
+
+struct emulated_mark final : device_mark {
+    double at = 0;
+};
+
+} // namespace
+
+std::unique_ptr<device_mark> emulated_device::make_mark() {
+    return std::make_unique<emulated_mark>();
+}
+
+void emulated_device::set(device_mark & mark) {
+    static_cast<emulated_mark &>(mark).at = clock;
+}
+
+double emulated_device::seconds(device_mark & from, device_mark & to) {
+    return static_cast<emulated_mark &>(to).at - static_cast<emulated_mark &>(from).at;
+}
+
+void emulated_device::launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) {
+    clock += launch_takes ? launch_takes(kernel, work) : 0;
     emulator::launch(kernel, {static_cast<int>(grid.x), static_cast<int>(grid.y), static_cast<int>(grid.z)}, threads, shared_bytes, arguments, count, backwards_);
 }
 
@@ -69,6 +90,7 @@ void emulated_device::multiply(const device_product & p) {
     if (p.left.is_bf16 != p.right.is_bf16 || p.m < 1 || p.n < 1 || p.k < 1) {
         throw error(failure::device, "no product of such operands");
     }
+    clock += product_takes ? product_takes(p) : 0;
     for (int64_t row = 0; row < p.m; row++) {
         for (int64_t column = 0; column < p.n; column++) {
             float sum = 0.0f;

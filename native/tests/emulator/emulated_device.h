@@ -4,7 +4,10 @@
 #include "runtime/device.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
+#include <string>
 
 namespace continual::emulator {
 
@@ -20,12 +23,21 @@ public:
     void copy(void * to, const void * from, int64_t bytes) override;
     void zero(void * at, int64_t bytes) override;
     void synchronize() override {}
-    void pace() override {}
-    void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count) override;
+    std::unique_ptr<device_mark> make_mark() override;
+    void set(device_mark & mark) override;
+    void wait(device_mark &) override {}
+    double seconds(device_mark & from, device_mark & to) override;
+    void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) override;
     void multiply(const device_product & product) override;
 
     // As a device of that much memory does; 0: no limit.
     int64_t capacity = 0;
+
+    // Seconds that have gone by on it: only what is set here takes any.
+    double clock = 0;
+    // Seconds of a launch, by kernel and work, and of a product.
+    std::function<double(const std::string &, double)> launch_takes;
+    std::function<double(const device_product &)> product_takes;
 
 private:
     bool backwards_;

@@ -6,7 +6,7 @@ namespace ContinualNative.Interop.Llama;
 internal static unsafe partial class FirewallLayout
 {
     /// <summary>The <c>CN_INTERFACE_VERSION</c> that <see cref="Firewall"/> is written for.</summary>
-    internal const int InterfaceVersion = 3;
+    internal const int InterfaceVersion = 4;
 
     /// <summary>The order of <c>CN_STRUCT_*</c> in <c>continual_native.h</c>.</summary>
     internal enum Structure
@@ -25,6 +25,7 @@ internal static unsafe partial class FirewallLayout
         Update,
         DeviceInfo,
         Tensor,
+        SliceCosts,
     }
 
     /// <summary>One field: its name in C, and its offset and size in bytes.</summary>

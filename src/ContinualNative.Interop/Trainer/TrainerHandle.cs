@@ -77,6 +77,10 @@ public sealed unsafe class TrainerHandle : SafeHandle
         {
             handle._user = GCHandle.Alloc(handle._stepping);
             TrainerNative.Check("cn_trainer_set_slice", TrainerNative.cn_trainer_set_slice(handle, &OnSlice, GCHandle.ToIntPtr(handle._user)));
+            if (options.SliceLimit is { } limit)
+            {
+                TrainerNative.Check("cn_trainer_set_slice_limit", TrainerNative.cn_trainer_set_slice_limit(handle, limit.TotalSeconds));
+            }
             return handle;
         }
         catch
@@ -115,6 +119,19 @@ public sealed unsafe class TrainerHandle : SafeHandle
         TrainingUpdateNative update = default;
         TrainerNative.Check("cn_trainer_update", TrainerNative.cn_trainer_update(this, &update));
         return new TrainingUpdate(update.Step, update.GradientNorm, update.LearningRate, update.Skipped != 0, update.SkippedTotal);
+    }
+
+    /// <summary>What the slices of all steps so far took.</summary>
+    public SliceCosts SliceCosts
+    {
+        get
+        {
+            SliceCostsNative costs = new() { Size = (uint)sizeof(SliceCostsNative) };
+            TrainerNative.Check("cn_trainer_slice_costs", TrainerNative.cn_trainer_slice_costs(this, &costs));
+            return new SliceCosts(costs.Slices, Of(costs.Seconds), Of(costs.Longest), Of(costs.LayerForward), Of(costs.LayerBackward));
+
+            static TimeSpan Of(double seconds) => TimeSpan.FromSeconds(seconds);
+        }
     }
 
     /// <summary>The current parameters become the reference of the anchor and of DPO.</summary>

@@ -31,6 +31,8 @@ internal static unsafe partial class TrainerNative
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_create_on(TrainableModelHandle model, int device, TrainerConfigNative* config, nint* trainer);
     [LibraryImport(Firewall.Library)] internal static partial void cn_trainer_free(nint trainer);
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_set_slice(TrainerHandle trainer, delegate* unmanaged[Cdecl]<nint, int> slice, nint user);
+    [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_set_slice_limit(TrainerHandle trainer, double seconds);
+    [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_slice_costs(TrainerHandle trainer, SliceCostsNative* costs);
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_accumulate(TrainerHandle trainer, TrainingBatchNative* batch, TrainingLossNative* loss);
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_update(TrainerHandle trainer, TrainingUpdateNative* update);
     [LibraryImport(Firewall.Library)] internal static partial int cn_trainer_evaluate(TrainerHandle trainer, TrainingBatchNative* batch, TrainingLossNative* loss, float* logProbs);

@@ -83,6 +83,9 @@ public sealed record TrainerOptions
     /// <summary>The GPU that trains, counted from 0; null: the CPU.</summary>
     public int? Device { get; init; }
 
+    /// <summary>Device time that a slice on a GPU takes at most, above zero, as far as work can be cut; null: 2 ms. Means nothing on the CPU, where slices are parts of layers.</summary>
+    public TimeSpan? SliceLimit { get; init; }
+
     /// <summary>How it computes; null: bf16 where the processor multiplies it, as every GPU that can train does, else float.</summary>
     public TrainingPrecision? Precision { get; init; }
 

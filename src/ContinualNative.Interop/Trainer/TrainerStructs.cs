@@ -130,3 +130,14 @@ internal struct TrainingUpdateNative
     public int Skipped;
     public long SkippedTotal;
 }
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct SliceCostsNative
+{
+    public uint Size;
+    public long Slices;
+    public double Seconds;
+    public double Longest;
+    public double LayerForward;
+    public double LayerBackward;
+}

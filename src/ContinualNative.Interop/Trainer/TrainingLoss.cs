@@ -37,6 +37,14 @@ public readonly record struct TrainingLoss(
 /// <param name="SkippedTotal">Skipped so far.</param>
 public readonly record struct TrainingUpdate(long Step, double GradientNorm, double LearningRate, bool Skipped, long SkippedTotal);
 
+/// <summary>What slices of training took: parts of layers on a processor, pieces of a bounded time on a GPU, by its own clock.</summary>
+/// <param name="Slices">How many there were.</param>
+/// <param name="Total">All of them together.</param>
+/// <param name="Longest">The longest one.</param>
+/// <param name="LayerForward">Mean of a layer of a batch, forwards; zero before the first.</param>
+/// <param name="LayerBackward">The same on the way back, with what is computed again for it.</param>
+public readonly record struct SliceCosts(long Slices, TimeSpan Total, TimeSpan Longest, TimeSpan LayerForward, TimeSpan LayerBackward);
+
 /// <summary>Where a trainer's memory goes, in bytes, beyond the mapped file.</summary>
 /// <param name="Total">Everything: one allocation, made at the start.</param>
 /// <param name="Parameters">Values, gradients, two moments, reference.</param>

@@ -24,6 +24,7 @@ public sealed class StructLayoutTests
         (FirewallLayout.Structure.Update, typeof(TrainingUpdateNative)),
         (FirewallLayout.Structure.DeviceInfo, typeof(TrainingDeviceNative)),
         (FirewallLayout.Structure.Tensor, typeof(TrainingTensorNative)),
+        (FirewallLayout.Structure.SliceCosts, typeof(SliceCostsNative)),
     ];
 
     public static TheoryData<int> Indexes => [.. Enumerable.Range(0, Mirrors.Length)];
