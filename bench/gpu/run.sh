@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds, checks and times everything that runs on a GPU, on a machine with an NVIDIA driver, CMake and a C++20 compiler, and nothing else: see README.md.
-# usage: bench/gpu/run.sh OUT [all|build|check|parity|step|peer|table]
+# usage: bench/gpu/run.sh OUT [all|build|check|parity|step|peer|table|llama|both]
 set -uo pipefail
-out=${1:?usage: bench/gpu/run.sh OUT [all|build|check|parity|step|peer|table]}
+out=${1:?usage: bench/gpu/run.sh OUT [all|build|check|parity|step|peer|table|llama|both]}
 what=${2:-all}
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -72,6 +72,28 @@ if wants peer; then
                 echo "peer.py $model $tokens $compiled: $(tail -n 1 "$out/peer.err")"
         done
     done < <(awk '{print $1, $3, $4}' <<<"$cases" | sort -u)
+fi
+
+# llama.cpp with its CUDA backend for this GPU alone, from a checkout of the version that the project pins: $LLAMA_SOURCE. Minutes; not a part of all.
+if [ "$what" = llama ]; then
+    arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+    { cmake -S "${LLAMA_SOURCE:?a checkout of llama.cpp}" -B "$out/llama" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="$arch" -DGGML_NATIVE=OFF \
+        -DGGML_CUDA_FA_ALL_QUANTS=OFF -DLLAMA_CURL=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF &&
+        cmake --build "$out/llama" --parallel --target llama ggml-cuda; } >"$out/llama.log" 2>&1 || { tail -n 20 "$out/llama.log"; exit 1; }
+    find "$out/llama" -name '*.so*' -exec strip --strip-unneeded {} + 2>/dev/null
+    find "$out/llama" -name '*.so*' -type f -size +0 -printf '%s %p\n'
+fi
+
+# Serving and training at once in one process, each ÷ alone: with a self-contained publish of the program in $PUBLISH and llama.cpp with CUDA in $CONTINUAL_LLAMA_DIR.
+if [ "$what" = both ] || { [ "$what" = all ] && [ -n "${PUBLISH:-}" ]; }; then
+    : >"$out/both.jsonl"
+    model=(--synthetic)
+    [ -n "${MODEL:-}" ] && model=(--model "$MODEL")
+    for tokens in 512 2048; do
+        timeout 180 "${PUBLISH:?a self-contained publish of src/ContinualNative.Host}/continual" bench "${model[@]}" --train --concurrency 8 --train-tokens "$tokens" \
+            --max-tokens 256 --repeats 3 --phase 5 --gpu-layers -1 --device 0 --json >>"$out/both.jsonl" 2>"$out/both.err" || { echo "both $tokens: $(tail -n 1 "$out/both.err")"; failed=1; }
+    done
+    cat "$out/both.jsonl"
 fi
 
 if wants table || wants step; then

@@ -27,6 +27,9 @@ internal sealed record BenchOptions
     public bool Prefix { get; init; }
 
     public bool Swap { get; init; }
+
+    /// <summary>Serving and training at once, for each concurrency, in place of the server beside the raw loop; its model, streams, lengths, threads and repeats are those of this record.</summary>
+    public SharingOptions? Sharing { get; init; }
 }
 
 /// <summary>Runs the measurements. Compared things run by turns in one run, and what counts is the median of their ratios.</summary>
@@ -44,7 +47,15 @@ internal sealed class Benchmark(BenchOptions options, Action<string> progress)
         List<ThroughputRow> throughput = [];
         PrefixRow? prefix = null;
         SwapRow? swap = null;
-        if (options.Url is { } url)
+        List<SharingRow> sharing = [];
+        if (options.Sharing is { } both)
+        {
+            foreach (int n in options.Concurrency)
+            {
+                sharing.Add(await new SharingRun(both with { Streams = n }, progress).RunAsync(cancellationToken));
+            }
+        }
+        else if (options.Url is { } url)
         {
             using LoadClient client = new(url, options.Model, options.Key);
             foreach (int n in options.Concurrency)
@@ -76,7 +87,7 @@ internal sealed class Benchmark(BenchOptions options, Action<string> progress)
                 swap = await SwapAsync(vocabulary, context, cancellationToken);
             }
         }
-        return new BenchReport(Path.GetFileName(options.Model), MachineText(), options.Threads, options.PromptTokens, options.AnswerTokens, options.Repeats, throughput, prefix, swap);
+        return new BenchReport(Path.GetFileName(options.Model), MachineText(), options.Threads, options.PromptTokens, options.AnswerTokens, options.Repeats, throughput, prefix, swap, sharing);
     }
 
     private Task<ServerProcess> StartAsync(int parallel, int context, IEnumerable<string> more, CancellationToken cancellationToken) =>

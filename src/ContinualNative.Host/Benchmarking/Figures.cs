@@ -55,5 +55,46 @@ internal sealed record PrefixRow(int Requests, int PrefixTokens, int AnswerToken
 /// <summary>The longest gap in a running stream beside another request's start: same adapter, and one just promoted.</summary>
 internal sealed record SwapRow(double BaselineGapMs, double SwapGapMs, double Ratio, double LoadMs, double FirstTokenAfterPromoteMs);
 
+/// <summary>Serving and training at once, beside each alone. Rates are in tokens a second; each ratio is the median over rounds of both ÷ alone.</summary>
+internal sealed record SharingRow
+{
+    public required int Streams { get; init; }
+
+    /// <summary>Tokens of a training step.</summary>
+    public required int TrainTokens { get; init; }
+
+    /// <summary>The GPU that trained; null: the CPU.</summary>
+    public required string? Device { get; init; }
+
+    public required double ServingAlone { get; init; }
+
+    public required double ServingBoth { get; init; }
+
+    public required double ServingRatio { get; init; }
+
+    public required double TrainingAlone { get; init; }
+
+    public required double TrainingBoth { get; init; }
+
+    public required double TrainingRatio { get; init; }
+
+    public required double InterTokenMedianAloneMs { get; init; }
+
+    public required double InterTokenMedianBothMs { get; init; }
+
+    public required double InterTokenP99AloneMs { get; init; }
+
+    public required double InterTokenP99BothMs { get; init; }
+
+    public required double InterTokenP99Ratio { get; init; }
+
+    public required double LongestSliceMs { get; init; }
+
+    public required double LayerForwardMs { get; init; }
+
+    public required double LayerBackwardMs { get; init; }
+}
+
 /// <summary>Everything that one run measured.</summary>
-internal sealed record BenchReport(string Model, string Machine, int Threads, int PromptTokens, int AnswerTokens, int Repeats, IReadOnlyList<ThroughputRow> Throughput, PrefixRow? Prefix, SwapRow? Swap);
+internal sealed record BenchReport(
+    string Model, string Machine, int Threads, int PromptTokens, int AnswerTokens, int Repeats, IReadOnlyList<ThroughputRow> Throughput, PrefixRow? Prefix, SwapRow? Swap, IReadOnlyList<SharingRow> Sharing);

@@ -4,6 +4,7 @@ using ContinualNative.Engine;
 using ContinualNative.Engine.Gguf;
 using ContinualNative.Host.Benchmarking;
 using ContinualNative.Interop.Llama;
+using ContinualNative.Interop.Trainer;
 using Spectre.Console;
 
 namespace ContinualNative.Host.Commands;
@@ -28,10 +29,16 @@ internal static class BenchCommand
         Option<int> threads = new("--threads") { Description = "Compute threads (default: one per physical core)." };
         Option<bool> prefix = new("--prefix") { Description = "Also measure 16 requests that share a 400-token prefix, with the prefix cache and without." };
         Option<bool> swap = new("--swap") { Description = "Also measure the longest gap in a running stream when an adapter is promoted." };
+        Option<bool> train = new("--train") { Description = "Measure serving and training at once instead: each alone and both, by turns, in one process and on one copy of the weights." };
+        Option<int> trainTokens = new("--train-tokens") { Description = "With --train: tokens of a training step.", DefaultValueFactory = static _ => 512 };
+        Option<double> phase = new("--phase") { Description = "With --train: seconds of each of a round's three runs, at least.", DefaultValueFactory = static _ => 10 };
+        Option<double> pause = new("--pause") { Description = "With --train: seconds between two answers of a stream.", DefaultValueFactory = static _ => 0 };
+        Option<int?> device = new("--device") { Description = "With --train: the GPU that trains, counted from 0 (default: the CPU, at idle priority).", HelpName = "N" };
+        Option<int> layers = new("--gpu-layers") { Description = "With --train: layers that serve on the GPU; -1: all." };
         Option<bool> json = new("--json") { Description = "One JSON object on standard output." };
         Command command = new("bench", "Measure throughput, time to first token and inter-token latency of the server, beside a raw llama_decode loop in the same run.")
         {
-            model, synthetic, url, key, concurrency, prompt, answer, repeats, threads, prefix, swap, json,
+            model, synthetic, url, key, concurrency, prompt, answer, repeats, threads, prefix, swap, train, trainTokens, phase, pause, device, layers, json,
         };
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -42,6 +49,10 @@ internal static class BenchCommand
                 if (!TryParse(parsed.GetValue(concurrency)!, out List<int> streams) || parsed.GetValue(prompt) < 1 || parsed.GetValue(answer) < 2 || parsed.GetValue(repeats) < 1)
                 {
                     return Fail("--concurrency takes whole numbers from 1 to 128, --prompt-tokens and --repeats at least 1, --max-tokens at least 2.", ExitCodes.BadInput);
+                }
+                if (parsed.GetValue(train) && (parsed.GetValue(url) is not null || parsed.GetValue(trainTokens) is < 2 or > 1_000_000 || parsed.GetValue(phase) is not (>= 0.1 and <= 3600) || parsed.GetValue(pause) is not (>= 0 and <= 60)))
+                {
+                    return Fail("--train takes no --url; --train-tokens is from 2 to 1000000, --phase from 0.1 to 3600 and --pause from 0 to 60 seconds.", ExitCodes.BadInput);
                 }
                 string? path = parsed.GetValue(model);
                 if (parsed.GetValue(synthetic))
@@ -56,8 +67,23 @@ internal static class BenchCommand
                 {
                     return Fail($"there is no file '{path}'.", ExitCodes.BadInput);
                 }
+                int compute = parsed.GetValue(threads) is > 0 and var n ? n : Processor.PhysicalCores();
                 BenchOptions options = new()
                 {
+                    Sharing = !parsed.GetValue(train) ? null : new SharingOptions
+                    {
+                        Model = Path.GetFullPath(path),
+                        Streams = 0,
+                        PromptTokens = parsed.GetValue(prompt),
+                        AnswerTokens = parsed.GetValue(answer),
+                        Pause = TimeSpan.FromSeconds(parsed.GetValue(pause)),
+                        Repeats = parsed.GetValue(repeats),
+                        Threads = compute,
+                        Phase = TimeSpan.FromSeconds(parsed.GetValue(phase)),
+                        TrainTokens = parsed.GetValue(trainTokens),
+                        GpuLayers = parsed.GetValue(layers),
+                        Device = parsed.GetValue(device),
+                    },
                     Model = parsed.GetValue(url) is null ? Path.GetFullPath(path) : path,
                     Url = parsed.GetValue(url),
                     Key = parsed.GetValue(key) is { } variable ? Environment.GetEnvironmentVariable(variable) : null,
@@ -65,7 +91,7 @@ internal static class BenchCommand
                     PromptTokens = parsed.GetValue(prompt),
                     AnswerTokens = parsed.GetValue(answer),
                     Repeats = parsed.GetValue(repeats),
-                    Threads = parsed.GetValue(threads) is > 0 and var n ? n : Processor.PhysicalCores(),
+                    Threads = compute,
                     Prefix = parsed.GetValue(prefix),
                     Swap = parsed.GetValue(swap),
                 };
@@ -87,6 +113,10 @@ internal static class BenchCommand
             catch (EngineException e)
             {
                 return Fail(e.Message, ExitCodes.BadInput);
+            }
+            catch (TrainerException e)
+            {
+                return Fail(e.Message, e.Status == TrainerStatus.Argument ? ExitCodes.BadInput : ExitCodes.Failed);
             }
             catch (Exception e) when (e is HttpRequestException or InvalidOperationException or IOException or LlamaException or LlamaLibraryException)
             {
@@ -151,7 +181,14 @@ internal static class BenchCommand
                 $"{row.FirstTokenMedianMs:F0} ({row.FirstTokenP99Ms:F0})",
                 $"{row.InterTokenMedianMs:F1} ({row.InterTokenP99Ms:F1})");
         }
-        AnsiConsole.Write(table);
+        if (report.Throughput.Count > 0)
+        {
+            AnsiConsole.Write(table);
+        }
+        if (report.Sharing.Count > 0)
+        {
+            AnsiConsole.Write(SharingTable(report));
+        }
         if (report.Prefix is { } p)
         {
             AnsiConsole.WriteLine($"Shared prefix: {p.Requests} requests with {p.PrefixTokens} common tokens, {p.AnswerTokens}-token answers: {p.WithCacheSeconds:F2} s with the prefix cache, {p.WithoutCacheSeconds:F2} s without: {p.Speedup:F1} times as fast.");
@@ -161,6 +198,32 @@ internal static class BenchCommand
             AnsiConsole.WriteLine($"Adapter swap: longest gap in a running stream {s.SwapGapMs:F0} ms with a swap, {s.BaselineGapMs:F0} ms without ({s.Ratio:F2}); loading {s.LoadMs:F0} ms; first token under the new adapter after {s.FirstTokenAfterPromoteMs:F0} ms.");
         }
         AnsiConsole.WriteLine(report.Machine);
+    }
+
+    private static Table SharingTable(BenchReport report)
+    {
+        Table table = new() { Title = new TableTitle(Markup.Escape($"{report.Model}: serving and training at once on {report.Sharing[0].Device ?? $"{report.Threads} threads"}, steps of {report.Sharing[0].TrainTokens} tokens, median of {report.Repeats}")) };
+        foreach (string column in (ReadOnlySpan<string>)["streams", "served tok/s alone", "with training", "÷", "p99 between tokens alone", "with training", "÷", "trained tok/s alone", "with serving", "÷", "longest slice", "layer there, back"])
+        {
+            table.AddColumn(new TableColumn(column).RightAligned());
+        }
+        foreach (SharingRow row in report.Sharing)
+        {
+            table.AddRow(
+                $"{row.Streams}",
+                $"{row.ServingAlone:F1}",
+                $"{row.ServingBoth:F1}",
+                $"{row.ServingRatio:F3}",
+                $"{row.InterTokenP99AloneMs:F1} ms",
+                $"{row.InterTokenP99BothMs:F1} ms",
+                $"{row.InterTokenP99Ratio:F2}",
+                $"{row.TrainingAlone:F1}",
+                $"{row.TrainingBoth:F1}",
+                $"{row.TrainingRatio:F3}",
+                $"{row.LongestSliceMs:F1} ms",
+                $"{row.LayerForwardMs:F1}, {row.LayerBackwardMs:F1} ms");
+        }
+        return table;
     }
 
     private static int Fail(string message, int exit)
