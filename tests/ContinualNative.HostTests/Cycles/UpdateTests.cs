@@ -57,6 +57,36 @@ public sealed class UpdateTests(CycleFixture fixture)
     }
 
     [Fact]
+    public async Task With_200_examples_a_cycle_tries_learning_rates_and_goes_on_with_the_best_on_what_was_held_back()
+    {
+        string data = Directory.CreateTempSubdirectory("continual-test-").FullName;
+        try
+        {
+            string[] flags = fixture.Flags("""{"learning_rate":null,"epochs":2,"shadow_least":0,"canary_requests":0,"watch_requests":0}""");
+            string policy = flags[Array.IndexOf(flags, "--policy") + 1];
+            string more = (await File.ReadAllTextAsync(policy, Cancelled)).Replace("\"max_examples\":24", "\"max_examples\":400", StringComparison.Ordinal).Replace("\"learning_rate\":null,", "", StringComparison.Ordinal);
+            await using ContinualServer server = await fixture.StartAsync(data, "{}", "--policy", fixture.Files.Write("policy-rates.json", System.Text.Encoding.UTF8.GetBytes(more)));
+            await server.TeachAsync(fixture, train: 210);
+            CycleRecord cycle = await server.UntilEndedAsync(await server.BeginCycleAsync());
+            Assert.True(cycle.State == CycleState.Promoted, cycle.Outcome);
+            JsonElement trained = JsonDocument.Parse(cycle.Detail).RootElement.GetProperty("train");
+            (double Rate, double Loss)[] tried = [.. trained.GetProperty("tried").EnumerateArray().Select(static t => (t.GetProperty("learning_rate").GetDouble(), t.GetProperty("loss").GetDouble()))];
+            Assert.Equal([1, 0.5, 2], tried.Select(t => t.Rate / tried[0].Rate));
+            Assert.Equal(3, tried.Select(static t => t.Loss).Distinct().Count());
+            Assert.Equal(tried.MinBy(static t => t.Loss).Rate, trained.GetProperty("learning_rate").GetDouble());
+            Assert.InRange(trained.GetProperty("examples").GetInt32(), 180, 210);
+            await server.UntilChampionAsync("c1");
+            Assert.Equal(("c1", CycleFixture.Right), await server.AskNewAsync(fixture));
+            // Of the trials nothing is left but the one that was chosen.
+            Assert.Equal(["c1.gguf"], Directory.EnumerateFiles(data, "*.gguf*", SearchOption.AllDirectories).Select(Path.GetFileName));
+        }
+        finally
+        {
+            CycleFixture.Delete(data);
+        }
+    }
+
+    [Fact]
     public async Task A_candidate_that_learned_nothing_is_refused()
     {
         string data = await fixture.TaughtAsync();
