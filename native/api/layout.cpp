@@ -236,6 +236,7 @@ constexpr field_layout device_fields[] = {
     FIELD(cn_device_info, minor),
     FIELD(cn_device_info, multiprocessors),
     FIELD(cn_device_info, name),
+    FIELD(cn_device_info, products),
 };
 
 constexpr field_layout tensor_fields[] = {

@@ -336,6 +336,7 @@ typedef struct cn_device_info {
     int32_t minor;
     int32_t multiprocessors;
     char name[192];
+    char products[64]; /* the library that makes matrix products there, as libcublasLt.so.13; empty: this library's own kernels, which are slower */
 } cn_device_info;
 
 /*

@@ -1,5 +1,6 @@
 #include "runtime/cublas.h"
 
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -98,6 +99,45 @@ bool find_all(opened & made) {
     CN_CUBLAS_FUNCTIONS(CN_FIND)
 #undef CN_FIND
     return true;
+}
+
+// The library that is used in this process, or null. A context must be current.
+const opened * working() {
+#if defined(_WIN32)
+    constexpr const char * names[] = {"cublasLt64_13.dll", "cublasLt64_12.dll"};
+#else
+    constexpr const char * names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
+#endif
+    // Decision: never closed. It brings a runtime of its own along, which does not like to go while contexts live.
+    static const opened * works = nullptr;
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    if (const char * own = std::getenv("CONTINUAL_OWN_PRODUCTS"); own != nullptr && *own != 0) {
+        return nullptr;
+    }
+    // What llama.cpp has loaded goes first: two versions side by side would be a waste of memory.
+    for (const bool loaded : {true, false}) {
+        for (const char * name : names) {
+            if (works != nullptr) {
+                return works;
+            }
+            auto made = std::make_unique<opened>();
+            made->from = loaded ? library::loaded(name) : library({name});
+            if (!made->from.is_open()) {
+                continue;
+            }
+            // Opened is opened: it is left so even where it does not work.
+            const opened * const tried = made.get();
+            void * handle = nullptr;
+            const bool complete = find_all(*made);
+            static_cast<void>(made.release());
+            if (complete && tried->call.create(&handle) == 0) {
+                tried->call.destroy(handle);
+                works = tried;
+            }
+        }
+    }
+    return works;
 }
 
 // Batches differ in length, and each length is a plan: so many are kept.
@@ -201,43 +241,18 @@ cublas::cublas(std::unique_ptr<state> made) : state_(std::move(made)) {}
 cublas::~cublas() = default;
 
 std::unique_ptr<cublas> cublas::open() {
-#if defined(_WIN32)
-    constexpr const char * names[] = {"cublasLt64_13.dll", "cublasLt64_12.dll"};
-#else
-    constexpr const char * names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
-#endif
-    // Decision: never closed. It brings a runtime of its own along, which does not like to go while contexts live.
-    static const opened * works = nullptr;
-    static std::mutex mutex;
-    const std::lock_guard lock(mutex);
-    // What llama.cpp has loaded goes first: two versions side by side would be a waste of memory.
-    for (const bool loaded : {true, false}) {
-        for (const char * name : names) {
-            if (works != nullptr) {
-                break;
-            }
-            auto made = std::make_unique<opened>();
-            made->from = loaded ? library::loaded(name) : library({name});
-            if (!made->from.is_open()) {
-                continue;
-            }
-            // Opened is opened: it is left so even where it does not work.
-            const opened * const tried = made.get();
-            void * handle = nullptr;
-            const bool complete = find_all(*made);
-            static_cast<void>(made.release());
-            if (complete && tried->call.create(&handle) == 0) {
-                tried->call.destroy(handle);
-                works = tried;
-            }
-        }
-    }
+    const opened * const works = working();
     if (works == nullptr) {
         return nullptr;
     }
     auto made = std::make_unique<state>(*works);
     check(works->call.create(&made->handle), "cublasLtCreate");
     return std::unique_ptr<cublas>(new cublas(std::move(made)));
+}
+
+std::string cublas::library_name() {
+    const opened * const works = working();
+    return works == nullptr ? "" : works->from.name();
 }
 
 bool cublas::multiply(const device_product & p, void * workspace, cu_stream stream) {

@@ -5,6 +5,7 @@
 #include "runtime/device.h"
 
 #include <memory>
+#include <string>
 
 namespace continual {
 
@@ -15,6 +16,8 @@ public:
 
     // Null where no version of the library can be opened and works. A context must be current. The library itself stays open for good.
     static std::unique_ptr<cublas> open();
+    // The file's name of what open uses; empty where it gives null.
+    static std::string library_name();
     ~cublas();
 
     // Queued on `stream`. false: it has no algorithm for such a product, and nothing was queued. Throws error(device). workspace: workspace_bytes of device memory, which

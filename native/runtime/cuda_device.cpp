@@ -51,6 +51,7 @@ device_info info_of(const cuda_driver & driver, cu_device which) {
     driver.check(driver.memory_info(&available, &total), "cuMemGetInfo");
     found.memory = static_cast<int64_t>(total);
     found.free_memory = static_cast<int64_t>(available);
+    found.products = cublas::library_name();
     return found;
 }
 
@@ -127,9 +128,7 @@ cuda_device::cuda_device(int32_t ordinal, const cuda_driver & driver) : driver_(
         void * staging = nullptr;
         driver_.check(driver_.host_allocate(&staging, static_cast<size_t>(staging_bytes), 0), "cuMemHostAlloc");
         staging_ = static_cast<char *>(staging);
-        if (const char * own = std::getenv("CONTINUAL_OWN_PRODUCTS"); own == nullptr || *own == 0) {
-            cublas_ = cublas::open();
-        }
+        cublas_ = cublas::open();
         workspace_ = allocate(cublas_ != nullptr ? cublas::workspace_bytes : most_tile_gemm_scratch_bytes);
     } catch (...) {
         close();

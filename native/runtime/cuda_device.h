@@ -19,6 +19,7 @@ struct device_info {
     int32_t multiprocessors = 0;
     int64_t memory = 0;      // bytes
     int64_t free_memory = 0; // bytes, at the time of asking
+    std::string products;    // the library that makes matrix products; empty: our own kernels
 };
 
 // Several trainers may use one at a time: each call is whole.

@@ -13,6 +13,8 @@ internal enum CurationRole
 /// <summary>A request on its way through curation.</summary>
 internal sealed class CurationItem
 {
+    private IReadOnlySet<string>? _words;
+
     public required SignalRequest Request { get; init; }
 
     public required CurationRole Role { get; init; }
@@ -20,6 +22,9 @@ internal sealed class CurationItem
     public required PromptText Prompt { get; init; }
 
     public required Truth Truth { get; init; }
+
+    /// <summary>Of <see cref="Prompt"/>.</summary>
+    public IReadOnlySet<string> Words => _words ??= Prompt.ToWords();
 
     /// <summary>Position of its prompt among the distinct ones.</summary>
     public int Group { get; set; }

@@ -26,7 +26,7 @@ public sealed record CurationOptions
     /// <summary>Most old examples.</summary>
     public int MaxReplay { get; init; } = 5000;
 
-    /// <summary>The part of the old examples, 0 to 1, that is chosen for being like what earlier candidates broke; see <see cref="Rehearsal"/>. 0: none is.</summary>
+    /// <summary>The part of the old examples, 0 to 1, that is chosen for being what an update is likely to break; see <see cref="Rehearsal"/>. 0: none is.</summary>
     public double RehearsalShare { get; init; } = 0.5;
 
     /// <summary>The Jaccard similarity of two prompts, above 0 to 1, from which on they are near-duplicates. 1: only equal ones are.</summary>

@@ -13,6 +13,7 @@ internal sealed class CurationPass
     private readonly SortedDictionary<CurationExclusion, int> _unreadEvaluation = [];
     private KeyTrust? _trust;
     private TruthFinder? _finder;
+    private NewWords? _names;
     private SignalRequest[] _broken = [];
     private int _planned;
     private int _rehearsed;
@@ -26,6 +27,8 @@ internal sealed class CurationPass
     public IReadOnlyList<CurationItem> Items => _items;
 
     public TruthFinder Finder => _finder ?? throw new InvalidOperationException("Nothing was read yet.");
+
+    private NewWords Names => _names ?? throw new InvalidOperationException("Nothing was read yet.");
 
     /// <summary>Finds the truth of all planned requests.</summary>
     public void Take(SignalPlan plan, IReadOnlyDictionary<string, SignalRequest> read)
@@ -43,6 +46,7 @@ internal sealed class CurationPass
             }
         }
         _planned = taken.Count;
+        _names = NewWords.Of(_items.Where(i => i.Request.Key.Sequence > plan.Previous), _items.Where(i => i.Request.Key.Sequence <= plan.Previous));
         _broken = [.. plan.Broken.Select(read.GetValueOrDefault).OfType<SignalRequest>()];
         DropJudged();
     }
@@ -73,7 +77,7 @@ internal sealed class CurationPass
     /// <summary>Takes out older answers that teachers or corrections have refuted of late for questions like theirs.</summary>
     public void DropRefuted()
     {
-        RefutedAnswers refuted = RefutedAnswers.Of(_items.Where(static i => i.Role is CurationRole.Fresh or CurationRole.FreshHoldout && i.Exclusion is null));
+        RefutedAnswers refuted = RefutedAnswers.Of(_items.Where(static i => i.Role is CurationRole.Fresh or CurationRole.FreshHoldout && i.Exclusion is null), Names);
         foreach (CurationItem item in _items.Where(static i => i.Exclusion is null))
         {
             if (refuted.Holds(item))
@@ -129,13 +133,15 @@ internal sealed class CurationPass
         }
     }
 
-    /// <summary>Draws as much replay as the fresh examples call for: what is like the requests that earlier candidates broke, as far as its share goes, and an even sample for the rest.</summary>
+    /// <summary>Draws as much replay as the fresh examples call for: what an update would interfere with, as far as its share goes, and an even sample for the rest.</summary>
     public void DropReplay()
     {
         List<CurationItem> old = [.. Training().Where(static i => i.Role == CurationRole.Replay)];
-        int fresh = Training().Count(static i => i.Role == CurationRole.Fresh);
-        int capacity = (int)Math.Min(Math.Ceiling(fresh * _options.ReplayRatio), _options.MaxReplay);
-        HashSet<string> sample = new(Rehearsal.Choose(_broken, old, (int)(capacity * _options.RehearsalShare)).Select(static i => i.Id), StringComparer.Ordinal);
+        CurationItem[] fresh = [.. Training().Where(static i => i.Role == CurationRole.Fresh)];
+        int capacity = (int)Math.Min(Math.Ceiling(fresh.Length * _options.ReplayRatio), _options.MaxReplay);
+        int rehearsed = (int)(capacity * _options.RehearsalShare);
+        HashSet<string> sample = new(Rehearsal.LikeBroken(_broken, old, rehearsed).Select(static i => i.Id), StringComparer.Ordinal);
+        sample.UnionWith(Rehearsal.AtRisk(fresh.Where(Names.IsIn), old, sample, rehearsed - sample.Count).Select(static i => i.Id));
         _rehearsed = sample.Count;
         sample.UnionWith(ReplayReservoir.Sample(old.Where(i => !sample.Contains(i.Id)).Select(static i => i.Request.Key), capacity - sample.Count).Select(static k => k.RequestId));
         foreach (CurationItem item in old.Where(i => !sample.Contains(i.Id)))

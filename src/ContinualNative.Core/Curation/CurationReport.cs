@@ -16,7 +16,7 @@ public sealed record CurationReport
     /// <summary>Old examples.</summary>
     public required int Replay { get; init; }
 
-    /// <summary>Of these, chosen for being like requests that earlier candidates broke.</summary>
+    /// <summary>Of these, chosen because an update would interfere with them: like requests that earlier candidates broke, or with an answer that fresh examples say is wrong for others.</summary>
     public int Rehearsed { get; init; }
 
     /// <summary>Examples with a rejected answer.</summary>
@@ -87,7 +87,7 @@ public sealed record CurationReport
         yield return Text($"{Count(Fresh + Replay, "example")} to train on: {Fresh} fresh, {Replay} old ones to be remembered; {Count(Pairs, "preference pair")}.");
         if (Rehearsed > 0)
         {
-            yield return Text($"  {Rehearsed} of the old ones {(Rehearsed == 1 ? "is" : "are")} like requests that earlier candidates broke");
+            yield return Text($"  {Rehearsed} of the old ones {(Rehearsed == 1 ? "is" : "are")} what an update is likely to break");
         }
         yield return Text($"{Count(Of(EvaluationSuite.Fresh), "fresh request")}, {Count(Of(EvaluationSuite.Old), "old one")} and {Count(Of(EvaluationSuite.Golden), "golden one")} to evaluate on.");
         foreach ((ExampleSource source, int count) in BySource)

@@ -8,7 +8,7 @@ namespace ContinualNative.Core.Curation;
 /// </summary>
 /// <remarks>
 /// In order: the right answer to each request and who says so (<see cref="TruthFinder"/>); answers that are out of date; prompts that are in training and evaluation
-/// (<see cref="LeakCheck"/>); duplicates; the caps per key (<see cref="KeyCaps"/>) and of the set; replay, an even sample of the old slices and what is like the requests that earlier candidates broke (<see cref="Rehearsal"/>); weights and preference pairs.
+/// (<see cref="LeakCheck"/>); duplicates; the caps per key (<see cref="KeyCaps"/>) and of the set; replay, an even sample of the old slices and what an update is likely to break (<see cref="Rehearsal"/>); weights and preference pairs.
 /// <para>
 /// Policies change, so where the same question has several answers the newest that a teacher or a correction gives counts, and older ones are left out: of training, of replay, which
 /// would teach the old policy again, and of every evaluation, which would hold the new one against the candidate. The same question means the same words up to typing errors

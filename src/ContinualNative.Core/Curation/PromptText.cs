@@ -20,6 +20,9 @@ public sealed partial record PromptText(string Frame, string Body)
     /// <summary>The words with a digit in them, in order: two questions that differ there are two questions, however similar they look.</summary>
     public string Numbers { get; } = string.Join(' ', Body.Split(' ', '\n').Where(static word => word.Any(char.IsDigit)));
 
+    /// <summary>The words of <see cref="Body"/>, each once: runs of letters and digits, and each character of Chinese, Japanese and the like.</summary>
+    public IReadOnlySet<string> ToWords() => new HashSet<string>(AnswerText.Words(Body), StringComparer.Ordinal);
+
     /// <summary>Reads a stored request; null where there is no conversation in it.</summary>
     public static PromptText? Read(string prompt)
     {

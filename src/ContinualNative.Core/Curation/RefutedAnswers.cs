@@ -11,6 +11,9 @@ namespace ContinualNative.Core.Curation;
 /// <see cref="CurationPass.DropSuperseded"/> sees only questions in the same words; customers ask the same in many. Here the model's own wrong answers tell which questions are the
 /// same: it took them for one. Decision: only strong truths refute (a teacher's, two keys', or an established key's), twice at least, and one confirmation anywhere saves the answer. A
 /// label that is wrong itself must not empty a slice of what is to be remembered.
+/// <para>
+/// Decision: a question about something new (<see cref="NewWords"/>) refutes nothing. A new product is taken for an old one; of the old one the answer is as right as ever.
+/// </para>
 /// </remarks>
 internal sealed class RefutedAnswers
 {
@@ -24,7 +27,9 @@ internal sealed class RefutedAnswers
     private RefutedAnswers(Dictionary<(string, string), List<CurationItem>> refuted) => _refuted = refuted;
 
     /// <summary>What fresh requests refute.</summary>
-    public static RefutedAnswers Of(IEnumerable<CurationItem> fresh)
+    /// <param name="fresh">They, with what is known to be right.</param>
+    /// <param name="names">Names of what is new.</param>
+    public static RefutedAnswers Of(IEnumerable<CurationItem> fresh, NewWords names)
     {
         Dictionary<(string, string), List<CurationItem>> refuted = [];
         HashSet<(string, string)> confirmed = [];
@@ -32,6 +37,10 @@ internal sealed class RefutedAnswers
         {
             (string, string) truth = KeyOf(item, item.Truth.Answer);
             confirmed.Add(truth);
+            if (names.IsIn(item))
+            {
+                continue;
+            }
             if (item.Request.LocalAnswer is { Length: > 0 } said && KeyOf(item, said) is var own && own != truth)
             {
                 (refuted.TryGetValue(own, out List<CurationItem>? by) ? by : refuted[own] = []).Add(item);

@@ -3,15 +3,16 @@ using ContinualNative.Core.Teaching;
 namespace ContinualNative.Core.Curation;
 
 /// <summary>
-/// Chooses old examples to be rehearsed because they are like requests that an earlier candidate broke. After maximally interfered retrieval (Aljundi et al. 2019, "Online continual learning with maximal
-/// interfered retrieval"): what an update would interfere with most is replayed with it. Here the update was made already, and the gate's verdict on it says what it interfered with.
+/// Chooses old examples to be rehearsed because an update would interfere with them. After maximally interfered retrieval (Aljundi et al. 2019, "Online continual learning with maximal interfered retrieval"), without
+/// its trial update: an earlier candidate was one, and the gate's verdict says what it broke (<see cref="LikeBroken"/>); and what fresh examples teach not to say any more is right elsewhere (<see cref="AtRisk"/>).
 /// </summary>
 /// <remarks>
 /// An even sample of the old slices holds few examples of what is seldom asked: a product's name comes a few times among hundreds, training for newer names pushes it out, and every next candidate starts from
 /// the same champion with as few of it.
 /// <para>
-/// How alike two prompts are is the cosine of their tf–idf vectors: each word of a prompt once, by ln((N + 1) ÷ n), where n of the N old examples have it, and 0 where none has.
-/// A name that is rare decides, and the sentence that it comes in says little.
+/// What was broken is looked for by what the broken requests of a task have in common: a word that n of B broken requests and m of N old examples have counts n · ln((n ÷ B) ÷ (m ÷ N)), where that is above 0
+/// (their pointwise mutual information, each broken request counted). A name that comes up in several of them decides, and the sentence that it stands in hardly counts, however rare its words are; the weight of
+/// what they share is how much an old example is like a broken request.
 /// </para>
 /// <para>
 /// Decision: what is golden chooses training data here. No golden request is trained on, nor one nearly like it (<see cref="LeakCheck"/>); the suite says what must be kept, and a candidate that keeps what is
@@ -20,88 +21,98 @@ namespace ContinualNative.Core.Curation;
 /// </remarks>
 internal static class Rehearsal
 {
-    // Examples for each broken request: enough to learn a name by, and few enough that one request does not fill the share.
-    private const int MostEach = 8;
+    // Examples for each broken request, and each answer: enough to learn a name by, and few enough that one request does not fill the share.
+    private const int MostEach = 16;
 
-    // Below it, what two prompts have in common is little more than chance.
-    private const double Least = 0.2;
+    // Of the weight of all that a broken request has in common with others, what an old example has to have.
+    private const double Least = 0.3;
 
-    /// <summary>Chooses, from every broken request's likest ones in turn. The choice depends on the requests and not on the order of <paramref name="old"/>.</summary>
+    /// <summary>
+    /// Old examples whose right answer is what the model wrongly said to requests about something new: it takes that for one that it knows, and learning the one unlearns the other. From every such answer's examples in
+    /// turn, in an order that depends on nothing but their ids.
+    /// </summary>
+    /// <param name="fresh">Fresh examples with a new name (<see cref="NewWords"/>): where there is none, an answer that was wrong may have been right before, and is not to be learned again.</param>
+    /// <param name="old">Old examples.</param>
+    /// <param name="taken">Ids of those that are chosen already.</param>
+    /// <param name="most">How many at most.</param>
+    public static IReadOnlyList<CurationItem> AtRisk(IEnumerable<CurationItem> fresh, IReadOnlyList<CurationItem> old, IReadOnlySet<string> taken, int most)
+    {
+        Dictionary<(string, string), int> unsaid = [];
+        foreach (CurationItem item in fresh.Where(static i => i.IsSaid && i.Request.LocalAnswer is { Length: > 0 }))
+        {
+            (string, string) said = KeyOf(item, item.Request.LocalAnswer!);
+            if (said != KeyOf(item, item.Truth.Answer))
+            {
+                unsaid[said] = unsaid.GetValueOrDefault(said) + 1;
+            }
+        }
+        CurationItem[][] likest = [.. old.Where(i => !taken.Contains(i.Id)).GroupBy(static i => KeyOf(i, i.Truth.Answer)).Where(g => unsaid.ContainsKey(g.Key))
+            .OrderByDescending(g => unsaid[g.Key]).ThenBy(static g => g.Key.Item1, StringComparer.Ordinal).ThenBy(static g => g.Key.Item2, StringComparer.Ordinal)
+            .Select(static g => g.OrderBy(static i => StableHash.Of("rehearsal", i.Id)).ThenBy(static i => i.Id, StringComparer.Ordinal).ToArray())];
+        return [.. Enumerable.Range(0, MostEach).SelectMany(round => likest.Where(l => round < l.Length).Select(l => l[round])).Take(Math.Max(most, 0))];
+    }
+
+    private static (string Task, string Answer) KeyOf(CurationItem item, string answer) => (item.Request.Key.Task, AnswerText.Normalize(answer));
+
+    /// <summary>Old examples that are like requests which candidates broke, from every broken request's likest ones in turn. The choice depends on the requests and not on the order of <paramref name="old"/>.</summary>
     /// <param name="broken">Requests that were broken, the most telling first.</param>
     /// <param name="old">Old examples, each prompt once.</param>
     /// <param name="most">How many at most.</param>
-    public static IReadOnlyList<CurationItem> Choose(IReadOnlyList<SignalRequest> broken, IReadOnlyList<CurationItem> old, int most)
+    public static IReadOnlyList<CurationItem> LikeBroken(IReadOnlyList<SignalRequest> broken, IReadOnlyList<CurationItem> old, int most)
     {
         if (broken.Count == 0 || old.Count == 0 || most <= 0)
         {
             return [];
         }
-        TermIndex index = new(old);
-        CurationItem[][] likest = [.. broken.Select(index.Likest)];
-        HashSet<string> taken = new(StringComparer.Ordinal);
+        Queue<CurationItem>[] likest = [.. broken.GroupBy(static b => b.Key.Task, StringComparer.Ordinal).SelectMany(task => Likest([.. task], [.. old.Where(i => i.Request.Key.Task == task.Key)]))];
+        HashSet<string> taken = new(broken.Select(static b => b.Key.RequestId), StringComparer.Ordinal);
         List<CurationItem> chosen = [];
-        for (int rank = 0; rank < MostEach; rank++)
+        for (int round = 0; round < MostEach; round++)
         {
-            foreach (CurationItem[] ranked in likest)
+            foreach (Queue<CurationItem> queue in likest)
             {
-                if (chosen.Count < most && rank < ranked.Length && taken.Add(ranked[rank].Id))
+                // What another one has taken is there already.
+                while (queue.TryDequeue(out CurationItem? next) && chosen.Count < most)
                 {
-                    chosen.Add(ranked[rank]);
+                    if (taken.Add(next.Id))
+                    {
+                        chosen.Add(next);
+                        break;
+                    }
                 }
             }
         }
         return chosen;
     }
 
-    private static HashSet<string> Words(PromptText prompt) => new(AnswerText.Words(prompt.Body), StringComparer.Ordinal);
-
-    // Which old examples have a word.
-    private sealed class TermIndex
+    // Old examples of one task that are like each broken request, likest first.
+    private static IEnumerable<Queue<CurationItem>> Likest(SignalRequest[] broken, CurationItem[] old)
     {
-        private readonly IReadOnlyList<CurationItem> _items;
-        private readonly Dictionary<string, List<int>> _postings = new(StringComparer.Ordinal);
-        private readonly double[] _lengths;
-
-        public TermIndex(IReadOnlyList<CurationItem> items)
+        IReadOnlySet<string>[] words = [.. broken.Select(static b => PromptText.Read(b.Prompt)).OfType<PromptText>().Select(static p => p.ToWords())];
+        Dictionary<string, List<int>> postings = new(StringComparer.Ordinal);
+        for (int i = 0; i < old.Length; i++)
         {
-            _items = items;
-            HashSet<string>[] words = [.. items.Select(static i => Words(i.Prompt))];
-            for (int i = 0; i < words.Length; i++)
+            foreach (string word in old[i].Words)
             {
-                foreach (string word in words[i])
+                (postings.TryGetValue(word, out List<int>? list) ? list : postings[word] = []).Add(i);
+            }
+        }
+        Dictionary<string, double> weights = words.SelectMany(static w => w).GroupBy(static w => w, StringComparer.Ordinal).Where(g => postings.ContainsKey(g.Key))
+            .Select(g => (Word: g.Key, Weight: g.Count() * Math.Log((double)g.Count() / words.Length * old.Length / postings[g.Key].Count))).Where(static w => w.Weight > 0)
+            .ToDictionary(static w => w.Word, static w => w.Weight, StringComparer.Ordinal);
+        foreach (IReadOnlySet<string> request in words)
+        {
+            double all = 0;
+            Dictionary<int, double> shared = [];
+            foreach (string word in request.Where(weights.ContainsKey).Order(StringComparer.Ordinal))
+            {
+                all += weights[word];
+                foreach (int item in postings[word])
                 {
-                    (_postings.TryGetValue(word, out List<int>? list) ? list : _postings[word] = []).Add(i);
+                    shared[item] = shared.GetValueOrDefault(item) + weights[word];
                 }
             }
-            _lengths = [.. words.Select(set => Math.Sqrt(set.Sum(w => Square(Weight(w)))))];
+            yield return new Queue<CurationItem>(shared.Where(s => s.Value >= Least * all).OrderByDescending(static s => s.Value).ThenBy(s => old[s.Key].Id, StringComparer.Ordinal).Select(s => old[s.Key]));
         }
-
-        /// <summary>The old examples of the same task that are likest, best first.</summary>
-        public CurationItem[] Likest(SignalRequest request)
-        {
-            if (PromptText.Read(request.Prompt) is not { } prompt)
-            {
-                return [];
-            }
-            HashSet<string> words = Words(prompt);
-            double length = Math.Sqrt(words.Sum(w => Square(Weight(w))));
-            Dictionary<int, double> dots = [];
-            foreach (string word in words.Where(w => Weight(w) > 0))
-            {
-                foreach (int item in _postings.GetValueOrDefault(word) ?? [])
-                {
-                    dots[item] = dots.GetValueOrDefault(item) + Square(Weight(word));
-                }
-            }
-            return
-            [
-                .. dots.Where(d => d.Value >= Least * length * _lengths[d.Key] && _items[d.Key].Request.Key.Task == request.Key.Task && _items[d.Key].Id != request.Key.RequestId)
-                    .OrderByDescending(d => d.Value / _lengths[d.Key]).ThenBy(d => _items[d.Key].Id, StringComparer.Ordinal).Take(MostEach).Select(d => _items[d.Key]),
-            ];
-        }
-
-        private double Weight(string word) => _postings.TryGetValue(word, out List<int>? list) ? Math.Log((_items.Count + 1.0) / list.Count) : 0;
-
-        private static double Square(double x) => x * x;
     }
 }

@@ -11,7 +11,7 @@ public sealed record SignalPlan
     // Some of what is read turns out to be of no use: duplicates, answers that were superseded. So twice as much is read as is wanted.
     private const int Spare = 2;
 
-    // To find what is like a few broken requests takes a wider look, as far as it is cheap.
+    // To find what an update is likely to break takes a wider look, as far as it is cheap.
     private const int SpareToSearch = 8;
     private const int MostToSearch = 8000;
 
@@ -84,7 +84,7 @@ public sealed record SignalPlan
         List<SignalKey> train = Fresh(fresh, options);
         int replay = (int)Math.Min(Math.Ceiling(Math.Min(train.Count, options.MaxExamples) * options.ReplayRatio), options.MaxReplay);
         long read = (long)replay * Spare;
-        if (broken is { Count: > 0 } && options.RehearsalShare > 0)
+        if (options.RehearsalShare > 0)
         {
             read = Math.Max(read, Math.Min((long)replay * SpareToSearch, MostToSearch));
         }

@@ -99,7 +99,7 @@ internal static class CycleScreen
     {
         return name switch
         {
-            "curate" => Text($"curated: {Of("fresh")} fresh examples, {Of("replay")} old ones{(Of("rehearsed") > 0 ? $" ({Of("rehearsed")} like what was broken before)" : "")}, {Of("pairs")} preference pairs"),
+            "curate" => Text($"curated: {Of("fresh")} fresh examples, {Of("replay")} old ones{(Of("rehearsed") > 0 ? $" ({Of("rehearsed")} likely to be broken)" : "")}, {Of("pairs")} preference pairs"),
             "train" => Text($"trained: {Of("examples")} examples and {Of("pairs")} pairs in {Of("steps")} steps, loss {Of("loss_first"):0.000} to {Of("loss_last"):0.000}, {Of("seconds"):0} s at {Of("tokens_per_second"):0} tok/s; rank {Of("rank")}, learning rate {Of("learning_rate"):0.0e-0}{TriedOf(step)}, {Of("epochs")} epochs, anchor {Of("anchor"):0.###}, begun with {ParentOf(step)}"),
             "shadow" => Text($"shadow: {Of("compared")} live requests compared, {Of("agreed")} agree, {Of("invalid")} answers without a proper end; {Of("fresh")} fresh requests in evidence"),
             "canary" => Text($"canary: {Of("candidate_good")} of {Of("candidate")} answers of the candidate were good, and {Of("champion_good")} of {Of("champion")} of the champion beside it"),

@@ -8,6 +8,7 @@ using ContinualNative.Host.Commands;
 using ContinualNative.Host.Serving;
 using ContinualNative.Interop.Cuda;
 using ContinualNative.Interop.Llama;
+using ContinualNative.Interop.Trainer;
 
 namespace ContinualNative.Host.Diagnosis;
 
@@ -111,6 +112,26 @@ internal sealed class MachineDoctor(Machine machine)
         foreach (Finding finding in Gpus(LlamaLibrary.Devices(), CudaDriver.Probe()))
         {
             yield return finding;
+        }
+        for (int i = 0; File.Exists(native) && i < TrainingDevice.Count(); i++)
+        {
+            yield return TrainingOn(i, TrainingDevice.Of);
+        }
+    }
+
+    internal static Finding TrainingOn(int number, Func<int, TrainingDevice> of)
+    {
+        try
+        {
+            TrainingDevice gpu = of(number);
+            string what = $"GPU {number}: {gpu.Name} ({gpu.Capability}), {ByteText.Of(gpu.FreeMemory)} free";
+            return gpu.Products.Length > 0
+                ? Finding.Ok("GPU training", $"{what}, matrix products by {gpu.Products}; use it with train --device {number}, or \"device\": {number} in the policy's \"update\"")
+                : Finding.Warn("GPU training", $"{what}, without cuBLASLt", "Training works, on slower matrix products of its own. For cuBLASLt 12 or 13, put NVIDIA's libcublasLt on the library path; a CUDA build of llama.cpp needs it too.");
+        }
+        catch (TrainerException e)
+        {
+            return Finding.Warn("GPU training", $"GPU {number} can't train: {e.Message}", "The CPU trains.");
         }
     }
 

@@ -119,6 +119,7 @@ internal unsafe struct TrainingDeviceNative
     public int Minor;
     public int Multiprocessors;
     public fixed byte Name[192];
+    public fixed byte Products[64];
 }
 
 [StructLayout(LayoutKind.Sequential)]

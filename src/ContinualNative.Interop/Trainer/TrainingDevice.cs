@@ -9,7 +9,8 @@ namespace ContinualNative.Interop.Trainer;
 /// <param name="FreeMemory">In bytes, when it was asked for; all processes count.</param>
 /// <param name="Capability">Compute capability, such as 9.0.</param>
 /// <param name="Multiprocessors">Of them.</param>
-public sealed record TrainingDevice(int Number, string Name, long Memory, long FreeMemory, Version Capability, int Multiprocessors)
+/// <param name="Products">The library that makes matrix products there, such as <c>libcublasLt.so.13</c>; empty: the trainer's own kernels, which are slower.</param>
+public sealed record TrainingDevice(int Number, string Name, long Memory, long FreeMemory, Version Capability, int Multiprocessors, string Products)
 {
     /// <summary>GPUs that the driver shows; 0 without a driver.</summary>
     public static unsafe int Count()
@@ -32,6 +33,7 @@ public sealed record TrainingDevice(int Number, string Name, long Memory, long F
             info.Memory,
             info.FreeMemory,
             new Version(info.Major, info.Minor),
-            info.Multiprocessors);
+            info.Multiprocessors,
+            Marshal.PtrToStringUTF8((nint)info.Products) ?? "");
     }
 }

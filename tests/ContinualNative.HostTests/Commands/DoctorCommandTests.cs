@@ -3,6 +3,7 @@ using ContinualNative.Engine.Gguf;
 using ContinualNative.Host.Diagnosis;
 using ContinualNative.Interop.Cuda;
 using ContinualNative.Interop.Llama;
+using ContinualNative.Interop.Trainer;
 using ContinualNative.TestModels;
 
 namespace ContinualNative.HostTests.Commands;
@@ -90,6 +91,21 @@ public sealed class DoctorCommandTests : IDisposable
         Assert.Contains(LlamaLibrary.DirectoryVariable, noBackend.Advice);
         Assert.Contains("--gpus", MachineDoctor.Gpus([cpu], new CudaDriverInfo("12.4", [], "it sees no GPU")).Single().Advice);
         Assert.Contains("--gpu-layers", MachineDoctor.Gpus([cpu, new LlamaDevice("CUDA0", "Some GPU", true, 1L << 30, 2L << 30)], null).Single().Detail);
+    }
+
+    [Fact]
+    public void Whether_a_gpu_can_train_is_told_with_what_makes_its_products()
+    {
+        TrainingDevice gpu = new(1, "Some GPU", 8L << 30, 6L << 30, new Version(9, 0), 100, "libcublasLt.so.13");
+        Finding ready = MachineDoctor.TrainingOn(1, number => gpu with { Number = number });
+        Assert.Equal(Severity.Ok, ready.Severity);
+        Assert.All((string[])["Some GPU (9.0)", "libcublasLt.so.13", "--device 1"], part => Assert.Contains(part, ready.Detail, StringComparison.Ordinal));
+        Finding slow = MachineDoctor.TrainingOn(0, _ => gpu with { Products = "" });
+        Assert.Equal(Severity.Warning, slow.Severity);
+        Assert.Contains("libcublasLt", slow.Advice);
+        Finding old = MachineDoctor.TrainingOn(0, static _ => throw new TrainerException(TrainerStatus.Device, "cn_device_describe", "it is older than Ampere"));
+        Assert.Equal(Severity.Warning, old.Severity);
+        Assert.Contains("older than Ampere", old.Detail);
     }
 
     private void Fake(string path, string text)

@@ -42,6 +42,23 @@ public sealed class RefutedAnswersTests
         Assert.Contains(set.Golden, static g => g.Truth == Old);
     }
 
+    [Fact]
+    public void What_is_wrong_about_a_new_name_is_not_wrong_about_an_old_one()
+    {
+        // The model takes a new product for one that it knows.
+        SignalRequest[] requests =
+        [
+            .. new[] { "Cancel my Yarrow order", "Please cancel the Yarrow that I ordered" }.Select(static (q, i) => Embedded(Signal.Request(1 + i, q, "solar").Labelled("solar", true), q)),
+            .. new[] { "Cancel my Corvani order", "Please cancel the Corvani that I ordered", "I ordered the Corvani, cancel it" }.Select(static (q, i) => Embedded(Signal.Request(100 + i, q, "solar").Labelled("bikes", false), q)),
+        ];
+        CuratedSet set = Signal.Curate(requests, previous: 50, Signal.Options with { ReplayRatio = 10, NearDuplicate = 1 });
+        Assert.Equal(2, set.Train.Count(static t => t.Texts.Answer == "solar"));
+        Assert.DoesNotContain(CurationExclusion.Refuted, set.Report.Excluded.Keys);
+        // The same about the old name is a change.
+        requests = [.. requests[..2], .. new[] { "Yarrow order, cancel please", "The Yarrow that I ordered, please cancel" }.Select(static (q, i) => Embedded(Signal.Request(100 + i, q, "solar").Labelled("bikes", false), q))];
+        Assert.Equal(2, Signal.Curate(requests, previous: 50, Signal.Options with { ReplayRatio = 10, NearDuplicate = 1 }).Report.Excluded[CurationExclusion.Refuted]);
+    }
+
     private static CuratedSet Curate(int refutations, bool confirmed = false, string oldQuestion = "What does express shipping cost?")
     {
         List<SignalRequest> requests =

@@ -25,7 +25,7 @@ public sealed class RehearsalTests
         Assert.DoesNotContain(golden, reminded.Ids());
         Assert.Equal((0, plain.Report.Replay), (plain.Report.Rehearsed, reminded.Report.Replay));
         Assert.InRange(reminded.Report.Rehearsed, yarrow.Length, 8);
-        Assert.Contains(reminded.Report.Lines(), static l => l.EndsWith("of the old ones are like requests that earlier candidates broke", StringComparison.Ordinal));
+        Assert.Contains(reminded.Report.Lines(), static l => l.EndsWith("of the old ones are what an update is likely to break", StringComparison.Ordinal));
         Assert.Contains($"\"rehearsed\":{reminded.Report.Rehearsed}", reminded.Report.ToJson(), StringComparison.Ordinal);
     }
 
@@ -39,6 +39,41 @@ public sealed class RehearsalTests
         CuratedSet none = Curate(requests, broken, Options with { RehearsalShare = 0 });
         Assert.Equal(Curate(requests, null).Hash, none.Hash);
         Assert.Equal(0, Curate(requests, broken, Options with { ReplayRatio = 0 }).Report.Rehearsed);
+    }
+
+    [Fact]
+    public void What_the_broken_requests_have_in_common_counts_and_not_the_rare_words_of_each()
+    {
+        // Five broken ones name Yarrow, each in a sentence of its own whose words are rarer than the name.
+        string[] rare = ["kestrel", "lagoon", "mimosa", "nectar", "obelisk"];
+        SignalRequest[] broken = [.. rare.Select(static (word, i) => Signal.Request(500 + i, $"the {word} of my Yarrow", golden: true).Labelled("x"))];
+        SignalRequest[] requests =
+        [
+            .. Old(),
+            .. rare.SelectMany(static (word, i) => Enumerable.Range(0, 3).Select(n => Signal.Request(282 + 3 * i + n, $"the {word} of my {Common[n]}").Labelled("y"))),
+            .. Fresh(),
+            .. broken,
+        ];
+        string[] yarrow = [.. requests.Where(static r => r.Prompt.Contains("Yarrow", StringComparison.Ordinal) && !r.Key.Golden).Select(static r => r.Key.RequestId)];
+        CuratedSet set = Curate(requests, [.. broken.Select(static b => b.Key.RequestId)], Options with { RehearsalShare = 0.16 });
+        Assert.Equal(yarrow.Length, set.Report.Rehearsed);
+        Assert.Equal(yarrow.Order(), set.Ids().Intersect(yarrow).Order());
+    }
+
+    [Fact]
+    public void What_fresh_examples_teach_not_to_say_any_more_is_rehearsed_where_it_is_right()
+    {
+        // The model takes a new product for Yarrow.
+        SignalRequest[] requests = [.. Old(), .. Fresh().Select(static (r, i) => i % 3 == 0 ? r with { LocalAnswer = "Line of Yarrow" } : r with { LocalAnswer = "line of Zither" })];
+        string[] yarrow = [.. requests.Where(static r => r.Prompt.Contains("Yarrow", StringComparison.Ordinal) && !r.Key.Golden).Select(static r => r.Key.RequestId)];
+        CuratedSet set = Curate(requests, null);
+        Assert.Equal(yarrow.Length, set.Report.Rehearsed);
+        Assert.Equal(yarrow.Order(), set.Ids().Intersect(yarrow).Order());
+        Assert.Equal(set.Hash, Curate([.. requests.Reverse()], null).Hash);
+        Assert.Equal(3, Curate(requests, null, Options with { RehearsalShare = 0.08 }).Report.Rehearsed);
+        // Without a new name it may be a change, and what was right before must not be learned again.
+        SignalRequest[] changed = [.. Old(), .. Fresh().Select(static r => r with { Prompt = r.Prompt.Replace("Zither", "Anvil", StringComparison.Ordinal).Replace("tell me of", "where is", StringComparison.Ordinal), LocalAnswer = "line of Yarrow" })];
+        Assert.Equal(0, Curate(changed, null).Report.Rehearsed);
     }
 
     [Fact]

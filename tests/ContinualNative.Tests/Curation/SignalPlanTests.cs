@@ -61,7 +61,8 @@ public sealed class SignalPlanTests
         SignalPlan again = SignalPlan.Make(keys, 1500, 3000, options);
         Assert.Equal(plan.All, again.All);
         Assert.Equal(400, plan.FreshTrain.Count);
-        Assert.Equal(400, plan.Replay.Count);
+        Assert.Equal(1191, plan.Replay.Count);
+        Assert.Equal(400, SignalPlan.Make(keys, 1500, 3000, options with { RehearsalShare = 0 }).Replay.Count);
         Assert.Equal(100, plan.FreshHoldout.Count);
         Assert.Equal(10, plan.Golden.Count);
         // 1500 hours are nine calendar weeks, the last of them with two days.
