@@ -14,14 +14,14 @@ const mean = xs => xs.reduce((a, b) => a + b, 0) / xs.length;
 const spread = xs => (xs.length < 2 ? 0 : Math.sqrt(xs.reduce((a, b) => a + (b - mean(xs)) ** 2, 0) / (xs.length - 1)));
 
 // Share routed up of the requests about what had changed when an update was trained, in the week that it was trained on and in the week after its promotion.
-const fall = run => (run.claims.effects ?? []).map(e => [e.before, e.after]);
+const fall = run => run.claims.effects?.map(e => [e.before, e.after]);
 
 const own = runs.filter(r => r.variant === "none");
-console.log("| seed | frozen | continual | frontier | of the frontier | above frozen | routed up | price | forgotten | promoted / refused | routed up of what drifted: week before and after each promotion | seconds |");
+console.log("| seed | frozen | continual | frontier | of the frontier | above frozen | routed up | price | forgotten | promoted / refused | routed up of what had changed when an update was trained: then, and in the week after its promotion | seconds |");
 console.log("|---|---|---|---|---|---|---|---|---|---|---|---|");
 for (const run of own) {
   const c = run.claims;
-  console.log(`| ${run.seed} | ${percent(c.frozen)} | ${percent(c.continual)} | ${percent(c.frontier)} | ${percent(c.of_frontier)} % | ${percent(c.above_frozen)} | ${percent(c.routed_up)} % | ${percent(c.price_share)} % | ${percent(c.forgotten)} | ${c.promotions} / ${c.refusals} | ${fall(run).map(([a, b]) => `${percent(a)} → ${percent(b)}`).join(", ")} | ${run.seconds.toFixed(0)} |`);
+  console.log(`| ${run.seed} | ${percent(c.frozen)} | ${percent(c.continual)} | ${percent(c.frontier)} | ${percent(c.of_frontier)} % | ${percent(c.above_frozen)} | ${percent(c.routed_up)} % | ${percent(c.price_share)} % | ${percent(c.forgotten)} | ${c.promotions} / ${c.refusals} | ${fall(run)?.map(([a, b]) => `${percent(a)} → ${percent(b)}`).join(", ") ?? "(of an older version)"} | ${run.seconds.toFixed(0)} |`);
 }
 
 console.log("\n| without | seeds | continual | of the frontier | routed up | price | forgotten | promoted |");

@@ -1,5 +1,6 @@
 """One table of what step_bench and peer.py measured in the same folder: ours ÷ the faster of the peer's two runs."""
 import json
+import math
 import os
 import sys
 
@@ -30,7 +31,7 @@ def main():
                 (step["planned_bytes"] + step["weight_bytes"]) / peer["used_bytes"])
         print("| {model} | {type} | {tokens} | {length} | {tokens_per_second:.0f} | {tflops:.1f} | {used:.0f} | {planned:.0f} ".format(
             used=step["used_bytes"] / mib, planned=(step["planned_bytes"] + step["weight_bytes"]) / mib, **step) + beside + " {:.3f} | {:.2f} | {:.2f} | {:.2f} |".format(
-            step["seconds"] / step["sliced_seconds"], 1e3 * step["longest_slice"], 1e3 * step["layer_forward"], 1e3 * step["layer_backward"]))
+            step["seconds"] / step.get("sliced_seconds", math.nan), *(1e3 * step.get(key, math.nan) for key in ("longest_slice", "layer_forward", "layer_backward"))))
 
 
 if __name__ == "__main__":

@@ -348,7 +348,7 @@ int32_t cn_device_describe(int32_t device, cn_device_info * info) CN_NOEXCEPT {
         info->minor = found.minor;
         info->multiprocessors = found.multiprocessors;
         copy_text(info->name, found.name);
-        copy_text(info->products, found.products);
+        copy_text(info->products, continual::cuda_device::products(device));
         return CN_OK;
     });
 }

@@ -505,12 +505,12 @@ CN_API int32_t cn_trainer_create_on(const cn_model * model, int32_t device, cons
 /* Null is allowed. */
 CN_API void cn_trainer_free(cn_trainer * trainer) CN_NOEXCEPT;
 
-/* Until changed; null: none. */
+/* Until changed; null: none. Not from within the callback. */
 CN_API int32_t cn_trainer_set_slice(cn_trainer * trainer, cn_slice slice, void * user) CN_NOEXCEPT;
 
 /*
- * Seconds of device time that a slice on a GPU should take at most, above 0; 0.002 unless set. What was never run before is a slice by itself, and so is measured; what one launch cannot be cut into may take
- * longer. On a processor slices end between parts of layers, and this means nothing.
+ * Seconds of device time that a slice on a GPU should take at most, above 0; 0.002 unless set. What has run less than twice is a slice by itself, and so is measured; what one launch cannot be cut into may take
+ * longer. How products are cut follows from the limit and the GPU, so that the same limit gives the same results. On a processor slices end between parts of layers, and this means nothing.
  */
 CN_API int32_t cn_trainer_set_slice_limit(cn_trainer * trainer, double seconds) CN_NOEXCEPT;
 

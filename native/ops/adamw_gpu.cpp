@@ -23,6 +23,9 @@ void adamw(const gpu_context & gpu, const adamw_config & config, int64_t n, floa
 
 void adamw_clipped(const gpu_context & gpu, const adamw_config & config, double clip_norm, double scale, const double * sum, int64_t n, float * value, const float * gradient,
                    float * first, float * second) {
+    if (n < 1) {
+        return;
+    }
     const adamw_step s = step_of(config);
     const int64_t blocks = pieces(n, block_elements);
     const int64_t most = static_cast<int64_t>(std::clamp(gpu.on.most_work("adamw_clipped"), 1.0, static_cast<double>(blocks)));

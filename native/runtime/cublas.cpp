@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <set>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -110,6 +112,7 @@ const opened * working() {
 #endif
     // Decision: never closed. It brings a runtime of its own along, which does not like to go while contexts live.
     static const opened * works = nullptr;
+    static std::set<std::string> broken; // opened, and of no use
     static std::mutex mutex;
     const std::lock_guard lock(mutex);
     if (const char * own = std::getenv("CONTINUAL_OWN_PRODUCTS"); own != nullptr && *own != 0) {
@@ -120,6 +123,9 @@ const opened * working() {
         for (const char * name : names) {
             if (works != nullptr) {
                 return works;
+            }
+            if (broken.contains(name)) {
+                continue;
             }
             auto made = std::make_unique<opened>();
             made->from = loaded ? library::loaded(name) : library({name});
@@ -134,6 +140,8 @@ const opened * working() {
             if (complete && tried->call.create(&handle) == 0) {
                 tried->call.destroy(handle);
                 works = tried;
+            } else {
+                broken.insert(name);
             }
         }
     }

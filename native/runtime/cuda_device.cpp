@@ -51,7 +51,6 @@ device_info info_of(const cuda_driver & driver, cu_device which) {
     driver.check(driver.memory_info(&available, &total), "cuMemGetInfo");
     found.memory = static_cast<int64_t>(total);
     found.free_memory = static_cast<int64_t>(available);
-    found.products = cublas::library_name();
     return found;
 }
 
@@ -119,6 +118,7 @@ cuda_device::cuda_device(int32_t ordinal, const cuda_driver & driver) : driver_(
         int32_t most_shared = 0;
         driver_.check(driver_.device_attribute(&most_shared, cu_attribute_shared_optin, device_), "cuDeviceGetAttribute");
         most_shared_ = most_shared;
+        driver_.check(driver_.device_attribute(&multiprocessors_, cu_attribute_multiprocessors, device_), "cuDeviceGetAttribute");
         int32_t lowest = 0;
         int32_t highest = 0;
         driver_.check(driver_.context_priorities(&lowest, &highest), "cuCtxGetStreamPriorityRange");
@@ -175,7 +175,9 @@ device_info cuda_device::info() const {
     return info_of(driver_, device_);
 }
 
-device_info cuda_device::look(int32_t ordinal) {
+// What `call` says with the device's context current, which is left as it was.
+template <typename Call>
+static auto looked(int32_t ordinal, Call && call) {
     const cuda_driver & driver = cuda_driver::get();
     const cu_device which = opened(driver, ordinal);
     cu_context context = nullptr;
@@ -194,7 +196,15 @@ device_info cuda_device::look(int32_t ordinal) {
     } until_the_end{driver, which, false};
     driver.check(driver.context_push(context), "cuCtxPushCurrent");
     until_the_end.pushed = true;
-    return info_of(driver, which);
+    return call(driver, which);
+}
+
+device_info cuda_device::look(int32_t ordinal) {
+    return looked(ordinal, [](const cuda_driver & driver, cu_device which) { return info_of(driver, which); });
+}
+
+std::string cuda_device::products(int32_t ordinal) {
+    return looked(ordinal, [](const cuda_driver &, cu_device) { return cublas::library_name(); });
 }
 
 void * cuda_device::allocate(int64_t bytes) {

@@ -19,7 +19,6 @@ struct device_info {
     int32_t multiprocessors = 0;
     int64_t memory = 0;      // bytes
     int64_t free_memory = 0; // bytes, at the time of asking
-    std::string products;    // the library that makes matrix products; empty: our own kernels
 };
 
 // Several trainers may use one at a time: each call is whole.
@@ -36,6 +35,8 @@ public:
     device_info info() const;
     // The same of a device that nobody has opened: nothing is left behind. Throws as the constructor does.
     static device_info look(int32_t ordinal);
+    // The library that would make products there; empty: our own kernels.
+    static std::string products(int32_t ordinal);
 
     void * allocate(int64_t bytes) override;
     void release(void * memory) noexcept override;
@@ -48,6 +49,7 @@ public:
     void set(device_mark & mark) override;
     void wait(device_mark & mark) override;
     double seconds(device_mark & from, device_mark & to) override;
+    int32_t multiprocessors() override { return multiprocessors_; }
     void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) override;
     void multiply(const device_product & product) override;
 
@@ -73,6 +75,7 @@ private:
     cu_event done_ = nullptr; // of whoever waits for everything
     char * staging_ = nullptr; // of the host, pinned: what is uploaded lies here until it is there
     int64_t staged_ = 0;
+    int32_t multiprocessors_ = 0;
     int64_t most_shared_ = 0; // bytes of shared memory that a block may have
     mutable std::recursive_mutex mutex_; // tile_gemm launches from within multiply
     std::unique_ptr<cublas> cublas_; // null: products run on tile_gemm

@@ -78,6 +78,8 @@ public:
     // Between two marks that were waited for.
     virtual double seconds(device_mark & from, device_mark & to) = 0;
 
+    virtual int32_t multiprocessors() = 0;
+
     // work: what the launch has to do, in any unit that is the kernel's own; its time is taken to be in proportion.
     virtual void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) = 0;
     // The work that one launch of a kernel should have at most, where it can be cut.

@@ -11,6 +11,9 @@ namespace {
 // Rows of a product are cut into whole tiles.
 constexpr int64_t tile_rows = 128;
 
+// Operations a second that a multiprocessor makes at least, of the smallest GPUs that can train: larger ones have their slices' products in smaller pieces than they would need.
+constexpr double least_rate = 1e12;
+
 // How far one slice corrects what is known: enough to follow another load, little enough that one outlier does not lead it astray.
 constexpr double pull = 0.3;
 constexpr double most_correction = 4.0;
@@ -80,14 +83,13 @@ void paced_device::multiply(const device_product & product) {
         return;
     }
     const auto letters = [](const device_product::side & s) { return s.transposed ? 't' : 'n'; };
-    char kind[96];
-    std::snprintf(kind, sizeof kind, "product %lld x %lld %c%c%c%c%c", static_cast<long long>(product.n), static_cast<long long>(product.k), letters(product.left), letters(product.right),
-                  product.left.is_bf16 ? 'b' : 'f', product.out_is_bf16 ? 'b' : 'f', product.accumulate ? '+' : '=');
+    char kind[64];
+    std::snprintf(kind, sizeof kind, "product %lld %c%c%c%c%c", static_cast<long long>(product.n), letters(product.left), letters(product.right), product.left.is_bf16 ? 'b' : 'f',
+                  product.out_is_bf16 ? 'b' : 'f', product.accumulate ? '+' : '=');
     cost & of = cost_of(kind);
-    int64_t rows = product.m;
-    if (of.each > 0 && limit_ / of.each < static_cast<double>(product.m)) {
-        rows = std::max<int64_t>(tile_rows, static_cast<int64_t>(limit_ / of.each) / tile_rows * tile_rows);
-    }
+    const double of_a_row = 2.0 * static_cast<double>(product.n) * static_cast<double>(product.k);
+    const double fit = limit_ * least_rate * static_cast<double>(on_->multiprocessors()) / of_a_row;
+    const int64_t rows = fit >= static_cast<double>(product.m) ? product.m : std::max<int64_t>(tile_rows, static_cast<int64_t>(fit) / tile_rows * tile_rows);
     for (int64_t first = 0; first < product.m; first += rows) {
         device_product part = product;
         part.m = std::min(rows, product.m - first);
@@ -95,7 +97,7 @@ void paced_device::multiply(const device_product & product) {
         part.left.data = static_cast<const char *>(product.left.data) + left * (product.left.is_bf16 ? 2 : 4);
         part.out = static_cast<char *>(product.out) + first * product.out_stride * (product.out_is_bf16 ? 2 : 4);
         // Below a tile, a product takes as long as a tile.
-        const double work = static_cast<double>(std::max(part.m, tile_rows));
+        const double work = static_cast<double>(std::max(part.m, tile_rows)) * static_cast<double>(product.k);
         admit(of, work);
         on_->multiply(part);
         admitted(of, work);
@@ -163,26 +165,37 @@ void paced_device::close() {
 // Of a slice that is over.
 void paced_device::measure(slice & over) {
     const double took = on_->seconds(*over.begin, *over.end);
-    costs_.add(over.what, took);
-    if (over.items.size() == 1 && over.items[0].of->each == 0) {
-        const item & only = over.items[0];
-        // Never 0, which is what has not been seen.
-        only.of->each = std::max(took, 1e-9) / std::max(only.work, 1.0);
-    } else if (over.expected > 0) {
-        const double factor = std::pow(std::clamp(took / over.expected, 1 / most_correction, most_correction), pull);
-        // Once for each kind, however often it is there.
-        std::sort(over.items.begin(), over.items.end(), [](const item & a, const item & b) { return std::less<>()(a.of, b.of); });
-        const cost * last = nullptr;
-        for (const item & i : over.items) {
-            if (i.of != last) {
-                i.of->each *= factor;
-                last = i.of;
-            }
-        }
+    if (over.items.size() == 1 && !over.items[0].of->loaded) {
+        // The driver has loaded it meanwhile, or compiled it: that is nobody's cost.
+        over.items[0].of->loaded = true;
+    } else if (over.items.size() == 1 && over.items[0].of->each == 0) {
+        costs_.add(over.what, took);
+        // Never 0, which is what is not known.
+        over.items[0].of->each = std::max(took, 1e-9) / std::max(over.items[0].work, 1.0);
+    } else {
+        costs_.add(over.what, took);
+        correct(over, took);
     }
     over.items.clear();
     over.expected = 0;
     over.runs = false;
+}
+
+// What took longer than expected costs more, all of it by the same factor.
+void paced_device::correct(slice & over, double took) {
+    if (!(over.expected > 0)) {
+        return;
+    }
+    const double factor = std::pow(std::clamp(took / over.expected, 1 / most_correction, most_correction), pull);
+    // Once for each kind, however often it is there.
+    std::sort(over.items.begin(), over.items.end(), [](const item & a, const item & b) { return std::less<>()(a.of, b.of); });
+    const cost * last = nullptr;
+    for (const item & i : over.items) {
+        if (i.of != last) {
+            i.of->each *= factor;
+            last = i.of;
+        }
+    }
 }
 
 // Both slices are waited for and measured.

@@ -15,9 +15,11 @@
 namespace continual {
 
 /*
- * What kernels and products take is learned from the slices themselves: each kernel's time is taken to be its work times a cost of its own, each kind of product's its rows times one, and a slice whose time
- * was expected otherwise corrects the costs of all that was in it by the same factor, in part (multiplicative weights). A slice ends before what would make it longer than the limit; products are cut into
- * blocks of rows, and kernels that can be are cut by their launches (device::most_work). What was never seen is a slice by itself, however long it takes, so that its cost is known from then on.
+ * What kernels and products take is learned from the slices themselves: each kernel's time is taken to be its work times a cost of its own, and a slice whose time was expected otherwise corrects the costs of
+ * all that was in it by the same factor, in part (multiplicative weights). A slice ends before what would make it longer than the limit, and kernels that can be are cut by their launches (device::most_work).
+ * What was seen less than twice is a slice by itself, however long it takes: the first time it is loaded, and by the second its cost is known from then on.
+ *
+ * Decision: products are cut into blocks of rows by their operations and the number of multiprocessors alone. How they are cut decides how a library adds them up, and equal runs are to give equal results.
  *
  * One slice is queued behind the one that runs, so that the GPU has no need to wait for the host. What others run on the GPU meanwhile counts into a slice's time: under load slices get shorter.
  *
@@ -50,14 +52,16 @@ public:
     void set(device_mark & mark) override { on_->set(mark); }
     void wait(device_mark & mark) override { on_->wait(mark); }
     double seconds(device_mark & from, device_mark & to) override { return on_->seconds(from, to); }
+    int32_t multiprocessors() override { return on_->multiprocessors(); }
     void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) override;
     double most_work(const char * kernel) override;
     void multiply(const device_product & product) override;
 
 private:
-    // Seconds for one unit of work; 0: never seen.
+    // Seconds for one unit of work; 0: not known yet.
     struct cost {
         double each = 0;
+        bool loaded = false; // it has run once
     };
 
     struct item {
@@ -81,6 +85,7 @@ private:
     void end_slice();
     void turn();
     void measure(slice & over);
+    static void correct(slice & over, double took);
     void settle();
 
     std::shared_ptr<device> on_;

@@ -249,7 +249,8 @@ TEST(cuda_device_trains_as_the_cpu_does) {
         }
         CHECK(slices > 10);
         const cn_slice_costs costs = there.slice_costs();
-        CHECK(costs.slices >= slices);
+        // The first launch of each kernel is not measured.
+        CHECK(costs.slices > 0 && costs.slices <= slices);
         CHECK(costs.layer_forward > 0);
         CHECK(costs.layer_backward > costs.layer_forward);
         CHECK(costs.longest >= 1e-3);

@@ -56,29 +56,36 @@ TEST(paced_device_learns_what_things_take_and_keeps_slices_below_the_limit) {
     w.paced.synchronize();
     const slice_costs & costs = w.paced.costs();
     CHECK(costs.longest <= 2e-3);
-    // Many a slice, not one: after the first, each but the last is nearly full.
+    // Many a slice, not one: after the first two, each but the last is nearly full. The very first, which loads the kernel, is not measured.
     CHECK(costs.slices >= 10);
-    CHECK(costs.slices <= 1 + static_cast<int64_t>(w.device->clock / 1.5e-3));
-    CHECK_EQ(w.asked, static_cast<int>(costs.slices) - 1);
-    CHECK(std::abs(costs.seconds[0] - w.device->clock) < 1e-9);
+    CHECK(costs.slices <= 2 + static_cast<int64_t>(w.device->clock / 1.5e-3));
+    CHECK_EQ(w.asked, static_cast<int>(costs.slices));
+    CHECK(std::abs(costs.seconds[0] - (w.device->clock - 94e-6)) < 1e-9);
 }
 
 TEST(paced_device_cuts_a_product_by_rows_into_the_same_result) {
     for (const bool transposed : {false, true}) {
         watched w;
-        // 10 µs a row: 700 rows are 7 ms, and a slice has room for 200, which is one tile of 128.
-        w.device->product_takes = [](const device_product & p) { return 10e-6 * static_cast<double>(p.m); };
-        w.cut(2e-3);
+        std::vector<int64_t> rows;
+        w.device->product_takes = [&](const device_product & p) {
+            rows.push_back(p.m);
+            return 10e-6 * static_cast<double>(p.m);
+        };
+        // One multiprocessor makes 10¹² operations a second or more: in a slice of 6 ns 200 rows of 2 · 3 · 5, which is one tile of 128.
+        w.cut(6e-9);
         std::vector<float> out(700 * 3, 0.0f);
+        for (int i = 0; i < 2; i++) {
+            rows.clear();
+            std::fill(out.begin(), out.end(), 0.0f);
+            multiply(w, out, 700, 3, 5, transposed);
+            CHECK(std::all_of(out.begin(), out.end(), [](float v) { return v == 5.0f; }));
+            // The same the first time and later, whatever it took.
+            CHECK(rows == (std::vector<int64_t>{128, 128, 128, 128, 128, 60}));
+        }
+        w.cut(2e-3);
+        rows.clear();
         multiply(w, out, 700, 3, 5, transposed);
-        CHECK_EQ(w.paced.costs().slices, int64_t{1});
-        std::fill(out.begin(), out.end(), 0.0f);
-        multiply(w, out, 700, 3, 5, transposed);
-        w.paced.synchronize();
-        CHECK_EQ(w.paced.costs().slices, int64_t{1 + 6});
-        CHECK(std::all_of(out.begin(), out.end(), [](float v) { return v == 5.0f; }));
-        // The first was not cut: nothing was known of it.
-        CHECK(std::abs(w.paced.costs().longest - 7e-3) < 1e-9);
+        CHECK(rows == std::vector<int64_t>{700});
     }
 }
 
@@ -127,7 +134,7 @@ TEST(paced_device_without_slices_is_the_device) {
     CHECK_EQ(out[899], 5.0f);
 }
 
-// Attention, AdamW and products in pieces: as with whole launches, bit for bit where the kernels are our own.
+// Attention and AdamW in pieces: as with whole launches, bit for bit.
 TEST(trainer_gpu_in_slices_computes_the_same) {
     const built_model built = build({}, 21);
     const oracle_batch batch = some_batch(*built.model, {40, 70, 3, 1}, 5);
@@ -162,7 +169,8 @@ TEST(trainer_gpu_in_slices_computes_the_same) {
             CHECK(std::memcmp(whole.data(), values.data(), whole.size() * sizeof(float)) == 0);
             const cn_slice_costs costs = t.slice_costs();
             CHECK(costs.layer_forward > 0 && costs.layer_backward > 0);
-            CHECK(std::abs(costs.seconds - on->clock) < 0.02 * on->clock);
+            // But for what ran for the first time.
+            CHECK(costs.seconds < on->clock && costs.seconds > 0.6 * on->clock);
         }
     }
 }

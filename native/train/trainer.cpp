@@ -289,30 +289,30 @@ cn_memory trainer::plan(const model & model, const cn_trainer_config & config, b
 }
 
 void trainer::set_slice(cn_slice slice, void * user) {
+    use_slice(slice, user, slice_limit_);
     slice_ = slice;
     slice_user_ = user;
-    use_slice();
 }
 
 void trainer::set_slice_limit(double seconds) {
     if (!(seconds > 0) || !std::isfinite(seconds)) {
         refuse("a slice takes more than 0 seconds");
     }
+    use_slice(slice_, slice_user_, seconds);
     slice_limit_ = seconds;
-    use_slice();
 }
 
-void trainer::use_slice() {
+void trainer::use_slice(cn_slice slice, void * user, double seconds) {
     std::function<void()> between;
-    if (slice_ != nullptr) {
-        between = [this] {
-            if (slice_(slice_user_) != 0 && !uninterrupted_) {
+    if (slice != nullptr) {
+        between = [this, slice, user] {
+            if (slice(user) != 0 && !uninterrupted_) {
                 throw error(failure::cancelled, "stopped by the slice callback");
             }
         };
     }
     if (on_ != nullptr) {
-        on_->cut(slice_limit_, std::move(between));
+        on_->cut(seconds, std::move(between));
     } else {
         graph_->slice = std::move(between);
     }
@@ -381,6 +381,7 @@ void trainer::forget_gradients() {
     // A step that was given up is done again with the same dropout masks, so that a run stopped in its middle equals one that was not.
     progress_.batches -= gathered_batches_;
     gathered_batches_ = 0;
+    close_slice();
 }
 
 struct trainer::gathered {
@@ -615,12 +616,10 @@ cn_loss trainer::accumulate(const cn_batch_train & batch) {
         // A batch that was refused has changed nothing; one that stopped in the middle leaves half a gradient.
         if (e.kind() != failure::argument) {
             forget_gradients();
-            close_slice();
         }
         throw;
     } catch (...) {
         forget_gradients();
-        close_slice();
         throw;
     }
 }
@@ -692,7 +691,6 @@ cn_update trainer::update() {
     progress_.step = result.step;
     result.skipped_total = progress_.skipped;
     forget_gradients();
-    close_slice();
     return result;
 }
 

@@ -69,7 +69,7 @@ private:
     float * on_host(float * array);
     void to_device();
     void zero_gradients();
-    void use_slice();
+    void use_slice(cn_slice slice, void * user, double seconds);
     void close_slice();
 
     std::shared_ptr<const model> model_;

@@ -27,6 +27,7 @@ public:
     void set(device_mark & mark) override;
     void wait(device_mark &) override {}
     double seconds(device_mark & from, device_mark & to) override;
+    int32_t multiprocessors() override { return 1; }
     void launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) override;
     void multiply(const device_product & product) override;
 

@@ -18,7 +18,7 @@ public enum CurationExclusion
     /// <summary>Only keys say so whose trust is too low.</summary>
     Untrusted,
 
-    /// <summary>A correction and a label differ, or the newest label and two before it, and nothing decides between them.</summary>
+    /// <summary>A correction and a teacher's label differ, and nothing decides between them.</summary>
     Disputed,
 
     /// <summary>The terms of the teacher that answered it forbid training.</summary>

@@ -147,7 +147,7 @@ public sealed record CurationReport
         CurationExclusion.NoTruth => "nobody says what the right answer is",
         CurationExclusion.Contradicted => "reports that contradict each other",
         CurationExclusion.Untrusted => "reported by keys that are not trusted",
-        CurationExclusion.Disputed => "those who say what is right disagree",
+        CurationExclusion.Disputed => "the client and the teacher disagree",
         CurationExclusion.NotAllowed => "the teacher's terms forbid training",
         CurationExclusion.TeacherRejected => "the client rejected the teacher's answer",
         CurationExclusion.Superseded => "the same question has another answer since",

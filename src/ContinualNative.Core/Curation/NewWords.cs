@@ -9,22 +9,27 @@ internal sealed class NewWords
     // A typing error is new once.
     private const int Least = 2;
 
+    // Of fewer old requests of a task ordinary words are missing, too.
+    private const int FewestOld = 50;
+
     private readonly HashSet<(string Task, string Word)> _words;
 
     private NewWords(HashSet<(string, string)> words) => _words = words;
 
-    /// <summary>The words of two fresh requests or more. Those with a digit do not count: numbers are always new.</summary>
+    /// <summary>The words of two fresh requests or more. Those with a digit do not count: numbers are always new. None of a task with fewer than 50 old requests.</summary>
     public static NewWords Of(IEnumerable<CurationItem> fresh, IEnumerable<CurationItem> old)
     {
+        Dictionary<string, CurationItem[]> before = old.GroupBy(static i => i.Request.Key.Task, StringComparer.Ordinal).Where(static g => g.Count() >= FewestOld)
+            .ToDictionary(static g => g.Key, static g => g.ToArray(), StringComparer.Ordinal);
         Dictionary<(string, string), int> counts = [];
-        foreach (CurationItem item in fresh)
+        foreach (CurationItem item in fresh.Where(i => before.ContainsKey(i.Request.Key.Task)))
         {
             foreach (string word in item.Words.Where(static w => !w.Any(char.IsDigit)))
             {
                 counts[(item.Request.Key.Task, word)] = counts.GetValueOrDefault((item.Request.Key.Task, word)) + 1;
             }
         }
-        foreach (CurationItem item in old)
+        foreach (CurationItem item in before.Values.SelectMany(static items => items))
         {
             foreach (string word in item.Words)
             {

@@ -4,7 +4,7 @@ namespace ContinualNative.Core.Curation;
 
 /// <summary>
 /// Which stored requests a cycle reads, chosen without any text. Requests up to <see cref="Previous"/> are old, those after it up to <see cref="Cut"/> are
-/// fresh, and nothing after the cut is read. The lists share no request, are in order of arrival, and depend on nothing but the set of keys.
+/// fresh, and nothing after the cut is read. The lists, but for <see cref="Broken"/>, share no request, are in order of arrival, and depend on nothing but the set of keys.
 /// </summary>
 public sealed record SignalPlan
 {

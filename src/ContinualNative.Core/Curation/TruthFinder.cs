@@ -19,10 +19,6 @@ public readonly record struct TruthFinding(Truth? Truth, CurationExclusion? Excl
 /// before (<see cref="KeyTrust.IsEstablished"/>). Otherwise the teacher's answer is trained on, and the request is not evaluated on: neither one unknown voice nor a
 /// teacher that may not know a new policy yet decides what is measured. Contradicted reports are no truth. They keep a request out of training, but
 /// not its label out of an evaluation.
-/// <para>
-/// Decision: where a teacher's newest answer is alone against two earlier ones that agree, the request is not evaluated on until another one says the same. It is a new policy, or the one version of three that is
-/// wrong there, and a golden suite that is rewritten by each release holds nothing. Training goes by the newest.
-/// </para>
 /// </remarks>
 public sealed class TruthFinder
 {
@@ -77,9 +73,7 @@ public sealed class TruthFinder
         {
             return correction;
         }
-        return evidence.Labels is [.., var before, var last, var newest] && _same(request.Key.Task, before.Answer!, last.Answer!) && !_same(request.Key.Task, last.Answer!, newest.Answer!)
-            ? TruthFinding.None(CurationExclusion.Disputed)
-            : evidence.Labels.Count > 0 ? Labelled(request, evidence, evidence.Labels[^1])
+        return evidence.Labels.Count > 0 ? Labelled(request, evidence, evidence.Labels[^1])
             : evidence.Contradicted ? TruthFinding.None(CurationExclusion.Contradicted)
             : Accepted(request, evidence);
     }

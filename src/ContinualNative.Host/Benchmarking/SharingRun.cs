@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using ContinualNative.Core.Sharing;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Generation;
 using ContinualNative.Interop.Trainer;
@@ -82,9 +83,11 @@ internal sealed class SharingRun(SharingOptions options, Action<string> progress
             Threads = options.Threads,
             Idle = true,
             MaxTokens = options.TrainTokens,
+            MaxSequences = options.TrainTokens / SequenceLength + 1,
             MaxLength = Math.Min(SequenceLength, options.TrainTokens),
             LearningRate = 1e-5f,
         });
+        trainer.Slice = StepAside(engine);
         Dictionary<Phase, Measured> all = Enum.GetValues<Phase>().ToDictionary(static p => p, static _ => new Measured());
         List<double> serving = [], training = [], waiting = [];
         for (int round = -1; round < options.Repeats; round++)
@@ -102,11 +105,12 @@ internal sealed class SharingRun(SharingOptions options, Action<string> progress
             if (round < 0)
             {
                 // The first round compiles code and learns what slices take.
+                trainer.RestartSliceCosts();
                 continue;
             }
-            serving.Add(one[Phase.Both].Served / one[Phase.Serving].Served);
-            training.Add(one[Phase.Both].Trained / one[Phase.Training].Trained);
-            waiting.Add(Figures.Quantile(one[Phase.Both].Gaps, 0.99) / Figures.Quantile(one[Phase.Serving].Gaps, 0.99));
+            serving.Add(Ratio(one[Phase.Both].Served, one[Phase.Serving].Served));
+            training.Add(Ratio(one[Phase.Both].Trained, one[Phase.Training].Trained));
+            waiting.Add(Ratio(Figures.Quantile(one[Phase.Both].Gaps, 0.99), Figures.Quantile(one[Phase.Serving].Gaps, 0.99)));
             progress($"serving and training at once, {round + 1} of {options.Repeats}: serving {serving[^1]:F2}, training {training[^1]:F2} of alone, p99 between tokens {waiting[^1]:F2} times");
         }
         SliceCosts costs = trainer.SliceCosts;
@@ -132,6 +136,26 @@ internal sealed class SharingRun(SharingOptions options, Action<string> progress
         };
     }
 
+    private static double Ratio(double a, double b) => b > 0 ? a / b : 0;
+
+    // As the server's training does while requests wait to be admitted.
+    private static Func<bool> StepAside(InferenceEngine engine)
+    {
+        SliceArbiter arbiter = new(SliceArbiter.UsualFloor);
+        long began = Stopwatch.GetTimestamp();
+        return () =>
+        {
+            TimeSpan wait = arbiter.Next(engine.Statistics.Queued > 0, Stopwatch.GetElapsedTime(began));
+            while (wait > TimeSpan.Zero)
+            {
+                Thread.Sleep(wait);
+                wait = arbiter.Next(engine.Statistics.Queued > 0, TimeSpan.Zero);
+            }
+            began = Stopwatch.GetTimestamp();
+            return false;
+        };
+    }
+
     private async Task<Measured> MeasureAsync(Phase phase, InferenceEngine engine, TrainerHandle trainer, CancellationToken cancellationToken)
     {
         Measured measured = new();
@@ -141,17 +165,32 @@ internal sealed class SharingRun(SharingOptions options, Action<string> progress
         // Training alone ends with a whole step after the time is over, beside requests with them.
         Task steps = phase == Phase.Serving ? Task.CompletedTask : Task.Factory.StartNew(
             () => Train(trainer, measured, phase == Phase.Training ? IsOver : static () => false, stop.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        if (phase != Phase.Training)
+        try
         {
-            StreamResult[] streams = await Task.WhenAll(Enumerable.Range(0, options.Streams).Select(i => Task.Run(() => StreamAsync(engine, IsOver, i, cancellationToken), cancellationToken)));
-            measured.ServedTokens = streams.Sum(static s => s.Tokens);
-            measured.ServingSeconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
-            measured.Gaps.AddRange(streams.SelectMany(static s => s.Gaps));
-            await stop.CancelAsync();
+            if (phase != Phase.Training)
+            {
+                await ServeAsync(engine, measured, begun, IsOver, cancellationToken);
+            }
         }
-        await steps;
+        finally
+        {
+            // Nothing that training uses may go before it has ended; alone it ends by itself, or by the caller's token.
+            if (phase != Phase.Training)
+            {
+                await stop.CancelAsync();
+            }
+            await steps;
+        }
         cancellationToken.ThrowIfCancellationRequested();
         return measured;
+    }
+
+    private async Task ServeAsync(InferenceEngine engine, Measured measured, long begun, Func<bool> isOver, CancellationToken cancellationToken)
+    {
+        StreamResult[] streams = await Task.WhenAll(Enumerable.Range(0, options.Streams).Select(i => Task.Run(() => StreamAsync(engine, isOver, i, cancellationToken), cancellationToken)));
+        measured.ServedTokens = streams.Sum(static s => s.Tokens);
+        measured.ServingSeconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
+        measured.Gaps.AddRange(streams.SelectMany(static s => s.Gaps));
     }
 
     private async Task<StreamResult> StreamAsync(InferenceEngine engine, Func<bool> isOver, int number, CancellationToken cancellationToken)
@@ -160,7 +199,7 @@ internal sealed class SharingRun(SharingOptions options, Action<string> progress
         Random random = new(number);
         // Not all at the same moment.
         await Task.Delay(options.Pause * random.NextDouble(), cancellationToken);
-        while (!isOver())
+        do
         {
             int[] prompt = Tokens(random, _vocabulary, options.PromptTokens);
             using RunningAnswer answer = engine.Generate(new GenerationRequest { Prompt = prompt, MaxTokens = options.AnswerTokens, IgnoreEnd = true, Sampling = new SamplingOptions { Temperature = 0 } }, cancellationToken);
@@ -177,6 +216,7 @@ internal sealed class SharingRun(SharingOptions options, Action<string> progress
             }
             await Task.Delay(options.Pause, cancellationToken);
         }
+        while (!isOver());
         return result;
     }
 

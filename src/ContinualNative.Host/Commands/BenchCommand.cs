@@ -50,9 +50,14 @@ internal static class BenchCommand
                 {
                     return Fail("--concurrency takes whole numbers from 1 to 128, --prompt-tokens and --repeats at least 1, --max-tokens at least 2.", ExitCodes.BadInput);
                 }
-                if (parsed.GetValue(train) && (parsed.GetValue(url) is not null || parsed.GetValue(trainTokens) is < 2 or > 1_000_000 || parsed.GetValue(phase) is not (>= 0.1 and <= 3600) || parsed.GetValue(pause) is not (>= 0 and <= 60)))
+                Option[] others = parsed.GetValue(train) ? [url, key, prefix, swap] : [trainTokens, phase, pause, device, layers];
+                if (others.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } unused)
                 {
-                    return Fail("--train takes no --url; --train-tokens is from 2 to 1000000, --phase from 0.1 to 3600 and --pause from 0 to 60 seconds.", ExitCodes.BadInput);
+                    return Fail($"{unused.Name} means nothing {(parsed.GetValue(train) ? "with" : "without")} --train.", ExitCodes.BadInput);
+                }
+                if (parsed.GetValue(trainTokens) is < 2 or > 1_000_000 || parsed.GetValue(phase) is not (>= 0.1 and <= 3600) || parsed.GetValue(pause) is not (>= 0 and <= 60))
+                {
+                    return Fail("--train-tokens is from 2 to 1000000, --phase from 0.1 to 3600 and --pause from 0 to 60 seconds.", ExitCodes.BadInput);
                 }
                 string? path = parsed.GetValue(model);
                 if (parsed.GetValue(synthetic))

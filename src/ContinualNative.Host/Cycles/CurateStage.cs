@@ -12,6 +12,7 @@ internal static class CurateStage
 {
     // Older verdicts than these say little of the champion of today.
     private const int MostBroken = 64;
+    private const int MostOfOne = 24;
 
     // Keys hold no texts, so that many are cheap; older signal than this is not looked at.
     private const int MostKeys = 400_000;
@@ -60,7 +61,7 @@ internal static class CurateStage
 
     /// <summary>
     /// Requests that were broken by the last adapter that was promoted, and by every candidate since, the newest candidate's first: the next one starts from the same champion, and would break them
-    /// again. The same for one cycle whenever it is asked.
+    /// again. The same for one cycle whenever it is asked, as long as no champion is taken back meanwhile.
     /// </summary>
     /// <param name="store">The store.</param>
     /// <param name="before">The cycle that is to learn from them.</param>
@@ -71,7 +72,8 @@ internal static class CurateStage
         {
             if (store.Evaluations(cycle.Candidate) is [.., { } last])
             {
-                broken.AddRange(GateVerdictJson.Read(last.Json).Broken ?? []);
+                // One that broke nearly all does not hide what the others did.
+                broken.AddRange((GateVerdictJson.Read(last.Json).Broken ?? []).Take(MostOfOne));
             }
             if (IsPromoted(store, cycle))
             {

@@ -55,8 +55,6 @@ internal sealed record TrainedAdapter
 /// <summary>Trains a cycle's adapter beside serving: on the model's own file, at idle priority, stepping aside while requests wait.</summary>
 internal sealed class CycleTraining(ServedModel model, ServeOptions serve, CycleOptions cycle, CurationOptions curation, AdapterShelf shelf)
 {
-    // Training goes on at a fifth of its speed when requests wait without end.
-    private const double Floor = 0.2;
     private const int LongestExample = 1024;
 
     /// <summary>The folder of a cycle's checkpoints.</summary>
@@ -222,7 +220,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
         {
             trainer.ImportAdapter(start);
         }
-        SliceArbiter arbiter = new(Floor);
+        SliceArbiter arbiter = new(SliceArbiter.UsualFloor);
         long sliceBegan = Stopwatch.GetTimestamp();
         trainer.Slice = () =>
         {

@@ -113,9 +113,22 @@ internal sealed class MachineDoctor(Machine machine)
         {
             yield return finding;
         }
-        for (int i = 0; File.Exists(native) && i < TrainingDevice.Count(); i++)
+        for (int i = 0; i < TrainingDevices(native); i++)
         {
             yield return TrainingOn(i, TrainingDevice.Of);
+        }
+    }
+
+    private static int TrainingDevices(string native)
+    {
+        try
+        {
+            return File.Exists(native) ? TrainingDevice.Count() : 0;
+        }
+        catch (Exception e) when (e is LlamaLibraryException or TrainerException)
+        {
+            // Told of the library itself.
+            return 0;
         }
     }
 
@@ -127,7 +140,7 @@ internal sealed class MachineDoctor(Machine machine)
             string what = $"GPU {number}: {gpu.Name} ({gpu.Capability}), {ByteText.Of(gpu.FreeMemory)} free";
             return gpu.Products.Length > 0
                 ? Finding.Ok("GPU training", $"{what}, matrix products by {gpu.Products}; use it with train --device {number}, or \"device\": {number} in the policy's \"update\"")
-                : Finding.Warn("GPU training", $"{what}, without cuBLASLt", "Training works, on slower matrix products of its own. For cuBLASLt 12 or 13, put NVIDIA's libcublasLt on the library path; a CUDA build of llama.cpp needs it too.");
+                : Finding.Warn("GPU training", $"{what}, without cuBLASLt", "Training works, on slower matrix products of its own. For cuBLASLt 12 or 13, put NVIDIA's libcublasLt on the library path (a CUDA build of llama.cpp needs it too), and leave CONTINUAL_OWN_PRODUCTS unset.");
         }
         catch (TrainerException e)
         {

@@ -22,7 +22,7 @@ public sealed unsafe class TrainerHandle : SafeHandle
 
     /// <summary>
     /// Called between slices of work, on the thread that called the trainer, or null. It may wait, and so makes training step aside; true stops the
-    /// call, which then throws (Cancelled). What it throws comes out of the call.
+    /// call, which then throws (Cancelled). What it throws comes out of the call. An update, which has slices on a GPU, is made to its end whatever it says.
     /// </summary>
     public Func<bool>? Slice
     {
@@ -117,11 +117,13 @@ public sealed unsafe class TrainerHandle : SafeHandle
     public TrainingUpdate Update()
     {
         TrainingUpdateNative update = default;
+        _stepping.Thrown = null;
         TrainerNative.Check("cn_trainer_update", TrainerNative.cn_trainer_update(this, &update));
+        _stepping.Thrown?.Throw();
         return new TrainingUpdate(update.Step, update.GradientNorm, update.LearningRate, update.Skipped != 0, update.SkippedTotal);
     }
 
-    /// <summary>What the slices of all steps so far took.</summary>
+    /// <summary>What slices took, since the trainer was made or <see cref="RestartSliceCosts"/>.</summary>
     public SliceCosts SliceCosts
     {
         get
@@ -133,6 +135,9 @@ public sealed unsafe class TrainerHandle : SafeHandle
             static TimeSpan Of(double seconds) => TimeSpan.FromSeconds(seconds);
         }
     }
+
+    /// <summary>Counts <see cref="SliceCosts"/> anew.</summary>
+    public void RestartSliceCosts() => TrainerNative.Check("cn_trainer_set_slice", TrainerNative.cn_trainer_set_slice(this, &OnSlice, GCHandle.ToIntPtr(_user)));
 
     /// <summary>The current parameters become the reference of the anchor and of DPO.</summary>
     public void SetReference() => TrainerNative.Check("cn_trainer_set_reference", TrainerNative.cn_trainer_set_reference(this));

@@ -6,6 +6,7 @@ namespace ContinualNative.Tests.Curation;
 public sealed class RefutedAnswersTests
 {
     private const string Old = "express shipping: 9.90 EUR";
+    private const int Others = 80;
     private const string New = "express shipping: 7.50 EUR";
 
     // Two labels say, in other words than the old request's, that the price has changed.
@@ -49,14 +50,17 @@ public sealed class RefutedAnswersTests
         SignalRequest[] requests =
         [
             .. new[] { "Cancel my Yarrow order", "Please cancel the Yarrow that I ordered" }.Select(static (q, i) => Embedded(Signal.Request(1 + i, q, "solar").Labelled("solar", true), q)),
+            .. Enumerable.Range(3, Others).Select(static i => $"Is the Anvil {i} it?").Select(static (q, i) => Embedded(Signal.Request(3 + i, q, "tools").Labelled("tools", true), q)),
             .. new[] { "Cancel my Corvani order", "Please cancel the Corvani that I ordered", "I ordered the Corvani, cancel it" }.Select(static (q, i) => Embedded(Signal.Request(100 + i, q, "solar").Labelled("bikes", false), q)),
         ];
-        CuratedSet set = Signal.Curate(requests, previous: 50, Signal.Options with { ReplayRatio = 10, NearDuplicate = 1 });
+        CuratedSet set = Signal.Curate(requests, previous: 90, Signal.Options with { ReplayRatio = 10, NearDuplicate = 1 });
         Assert.Equal(2, set.Train.Count(static t => t.Texts.Answer == "solar"));
+        // Of few old requests ordinary words are missing, too: all that is fresh would be about something new.
+        Assert.Equal(2, Signal.Curate([.. requests[..2], .. requests[^3..]], previous: 90, Signal.Options with { ReplayRatio = 10, NearDuplicate = 1 }).Report.Excluded[CurationExclusion.Refuted]);
         Assert.DoesNotContain(CurationExclusion.Refuted, set.Report.Excluded.Keys);
         // The same about the old name is a change.
-        requests = [.. requests[..2], .. new[] { "Yarrow order, cancel please", "The Yarrow that I ordered, please cancel" }.Select(static (q, i) => Embedded(Signal.Request(100 + i, q, "solar").Labelled("bikes", false), q))];
-        Assert.Equal(2, Signal.Curate(requests, previous: 50, Signal.Options with { ReplayRatio = 10, NearDuplicate = 1 }).Report.Excluded[CurationExclusion.Refuted]);
+        requests = [.. requests[..^3], .. new[] { "Yarrow order, cancel please", "The Yarrow that I ordered, please cancel" }.Select(static (q, i) => Embedded(Signal.Request(100 + i, q, "solar").Labelled("bikes", false), q))];
+        Assert.Equal(2, Signal.Curate(requests, previous: 90, Signal.Options with { ReplayRatio = 10, NearDuplicate = 1 }).Report.Excluded[CurationExclusion.Refuted]);
     }
 
     private static CuratedSet Curate(int refutations, bool confirmed = false, string oldQuestion = "What does express shipping cost?")

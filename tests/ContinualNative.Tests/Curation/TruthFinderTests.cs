@@ -42,20 +42,6 @@ public sealed class TruthFinderTests
     }
 
     [Fact]
-    public void A_label_alone_against_two_earlier_ones_is_trained_on_and_not_evaluated_on_until_another_says_so_too()
-    {
-        SignalRequest request = Signal.Request(1, "q", "local").Labelled("old").Labelled("new", hours: 1);
-        Assert.Equal(("new", ExampleSource.Teacher), Evaluation(request));
-        request = Signal.Request(1, "q", "local").Labelled("old").Labelled("Old.", hours: 1).Labelled("new", hours: 2);
-        Assert.Equal(CurationExclusion.Disputed, Finder().ForEvaluation(request).Exclusion);
-        Assert.Equal(("new", ExampleSource.Teacher), Training(request));
-        Assert.Equal(("new", ExampleSource.Teacher), Evaluation(request.Labelled("new", hours: 3)));
-        Assert.Equal(("old", ExampleSource.Teacher), Evaluation(request.Labelled("old", hours: 3)));
-        // A client's word that is worth something settles it.
-        Assert.Equal(("new", ExampleSource.Correction), Evaluation(request.Reported(OutcomeKind.Corrected, "new", "stranger", hours: 4)));
-    }
-
-    [Fact]
     public void Who_is_not_trusted_teaches_nothing()
     {
         SignalRequest corrected = Signal.Request(201, "q", "local").Reported(OutcomeKind.Corrected, "lie", "liar");
