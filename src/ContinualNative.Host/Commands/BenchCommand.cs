@@ -190,9 +190,10 @@ internal static class BenchCommand
         {
             AnsiConsole.Write(table);
         }
-        if (report.Sharing.Count > 0)
+        foreach (SharingRow row in report.Sharing)
         {
-            AnsiConsole.Write(SharingTable(report));
+            AnsiConsole.Write(SharingTable(report, row));
+            AnsiConsole.WriteLine($"A layer of a step takes {row.LayerForwardMs:F1} ms there and {row.LayerBackwardMs:F1} ms back; the longest slice took {row.LongestSliceMs:F1} ms.");
         }
         if (report.Prefix is { } p)
         {
@@ -205,29 +206,18 @@ internal static class BenchCommand
         AnsiConsole.WriteLine(report.Machine);
     }
 
-    private static Table SharingTable(BenchReport report)
+    private static Table SharingTable(BenchReport report, SharingRow row)
     {
-        Table table = new() { Title = new TableTitle(Markup.Escape($"{report.Model}: serving and training at once on {report.Sharing[0].Device ?? $"{report.Threads} threads"}, steps of {report.Sharing[0].TrainTokens} tokens, median of {report.Repeats}")) };
-        foreach (string column in (ReadOnlySpan<string>)["streams", "served tok/s alone", "with training", "÷", "p99 between tokens alone", "with training", "÷", "trained tok/s alone", "with serving", "÷", "longest slice", "layer there, back"])
+        string streams = $"{row.Streams} {(row.Streams == 1 ? "stream" : "streams")}";
+        Table table = new() { Title = new TableTitle(Markup.Escape($"{report.Model}: {streams}, training steps of {row.TrainTokens} tokens on {row.Device ?? $"{report.Threads} threads"}, {report.Repeats} rounds")) };
+        foreach (string column in (ReadOnlySpan<string>)["", "alone", "both", "both ÷ alone"])
         {
             table.AddColumn(new TableColumn(column).RightAligned());
         }
-        foreach (SharingRow row in report.Sharing)
-        {
-            table.AddRow(
-                $"{row.Streams}",
-                $"{row.ServingAlone:F1}",
-                $"{row.ServingBoth:F1}",
-                $"{row.ServingRatio:F3}",
-                $"{row.InterTokenP99AloneMs:F1} ms",
-                $"{row.InterTokenP99BothMs:F1} ms",
-                $"{row.InterTokenP99Ratio:F2}",
-                $"{row.TrainingAlone:F1}",
-                $"{row.TrainingBoth:F1}",
-                $"{row.TrainingRatio:F3}",
-                $"{row.LongestSliceMs:F1} ms",
-                $"{row.LayerForwardMs:F1}, {row.LayerBackwardMs:F1} ms");
-        }
+        table.AddRow("served, tok/s", $"{row.ServingAlone:F1}", $"{row.ServingBoth:F1}", $"{row.ServingRatio:F2}");
+        table.AddRow("between tokens, ms", $"{row.InterTokenMedianAloneMs:F1}", $"{row.InterTokenMedianBothMs:F1}", "");
+        table.AddRow("the same, 99 %", $"{row.InterTokenP99AloneMs:F1}", $"{row.InterTokenP99BothMs:F1}", $"{row.InterTokenP99Ratio:F2}");
+        table.AddRow("trained, tok/s", $"{row.TrainingAlone:F1}", $"{row.TrainingBoth:F1}", $"{row.TrainingRatio:F2}");
         return table;
     }
 
