@@ -57,6 +57,10 @@ internal static class ReportCommand
             else
             {
                 ReportScreen.Print(report, Console.Out, terminal: !Console.IsOutputRedirected);
+                if (history.Periods.Count == 0 && call.Store.Traffic(DateOnly.FromDayNumber(0), today) is [.., var last])
+                {
+                    Console.Out.WriteLine($"The last request is of {TrafficReports.DayText(last.Day)}: --days {today.DayNumber - last.Day.DayNumber + 1} goes back to it.");
+                }
             }
             return Task.FromResult(Save(history, figureFile, call.Parsed.GetValue(html)));
         });

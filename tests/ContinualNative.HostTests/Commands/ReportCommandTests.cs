@@ -1,4 +1,6 @@
 using System.Text.Json;
+using ContinualNative.Core.Traffic;
+using ContinualNative.Storage;
 
 namespace ContinualNative.HostTests.Commands;
 
@@ -53,6 +55,22 @@ public sealed class ReportCommandTests : IDisposable
         (int code, string output, _) = await _store.RunAsync("report");
         Assert.Equal(0, code);
         Assert.Contains("Nothing was recorded", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("--days", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Where_the_last_requests_are_is_told_when_the_days_hold_none()
+    {
+        await using (TrafficStore store = _store.Open())
+        {
+            await store.RecordAsync(TestStore.Request(TestStore.Local, Route.Local, RouteReason.Confident) with { At = DateTimeOffset.UtcNow.AddDays(-99) });
+            await store.FlushAsync(TestContext.Current.CancellationToken);
+        }
+        (_, string output, _) = await _store.RunAsync("report");
+        Assert.Contains("Nothing was recorded", output, StringComparison.Ordinal);
+        Assert.Matches("--days 10[01] goes back to it", output);
+        (_, output, _) = await _store.RunAsync("report", "--days", "101");
+        Assert.Contains("answered locally", output, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -91,7 +91,7 @@ internal sealed class TestStore : IDisposable
 
     public void Dispose() => Directory.Delete(Folder, recursive: true);
 
-    private static RequestRecord Request(string id, Route route, RouteReason reason) => new()
+    internal static RequestRecord Request(string id, Route route, RouteReason reason) => new()
     {
         Id = id,
         At = DateTimeOffset.UtcNow,
