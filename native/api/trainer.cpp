@@ -341,14 +341,15 @@ int32_t cn_device_describe(int32_t device, cn_device_info * info) CN_NOEXCEPT {
     }
     std::memset(info, 0, sizeof *info);
     return guarded([&]() -> int32_t {
-        const continual::device_info found = continual::cuda_device::look(device);
+        std::string products;
+        const continual::device_info found = continual::cuda_device::look(device, &products);
         info->memory = found.memory;
         info->free_memory = found.free_memory;
         info->major = found.major;
         info->minor = found.minor;
         info->multiprocessors = found.multiprocessors;
         copy_text(info->name, found.name);
-        copy_text(info->products, continual::cuda_device::products(device));
+        copy_text(info->products, products);
         return CN_OK;
     });
 }

@@ -38,6 +38,14 @@ int32_t window_of(const attention_shape & shape, const attention_blocks & blocks
     return shape.window > 0 && shape.window < blocks.longest ? shape.window : 0;
 }
 
+// blocks_of_it: the part of the list that it goes by, on the device; null where it needs none.
+template <typename... Arguments>
+void launch_problem(const gpu_context & gpu, const std::string & kernel, const attention_shape & shape, const attention_blocks & blocks, const int32_t * blocks_of_it, grid_size grid,
+                    int threads, int64_t bytes, double work, bool aligned, Arguments... arguments) {
+    launch_of(gpu, kernel, grid, threads, bytes, work, shape.bounds, blocks_of_it, shape.sequences, shape.heads, shape.kv_heads, shape.width, shape.v_width, shape.q_stride, shape.k_stride,
+              shape.v_stride, shape.o_stride, shape.scale, window_of(shape, blocks), static_cast<int32_t>(aligned), arguments...);
+}
+
 // Blocks `first` and the next `count` − 1 of the list, in as many launches as the device wants.
 template <typename... Arguments>
 void launch_for(const gpu_context & gpu, const std::string & kernel, const attention_shape & shape, const attention_blocks & blocks, int64_t first, int64_t count, grid_size grid,
@@ -51,8 +59,7 @@ void launch_for(const gpu_context & gpu, const std::string & kernel, const atten
             sum += each * blocks.work[static_cast<std::size_t>(first + next++)];
         } while (next < count && sum + each * blocks.work[static_cast<std::size_t>(first + next)] <= most);
         grid.x = next - done;
-        launch_of(gpu, kernel, grid, tiles::threads, bytes, sum, shape.bounds, blocks.there + 2 * (first + done), shape.sequences, shape.heads, shape.kv_heads, shape.width, shape.v_width,
-                  shape.q_stride, shape.k_stride, shape.v_stride, shape.o_stride, shape.scale, window_of(shape, blocks), static_cast<int32_t>(aligned), arguments...);
+        launch_problem(gpu, kernel, shape, blocks, blocks.there + 2 * (first + done), grid, tiles::threads, bytes, sum, aligned, arguments...);
         done = next;
     }
 }
@@ -127,9 +134,8 @@ void attention_backward(const gpu_context & gpu, const attention_shape & shape, 
     float * const dots = static_cast<float *>(scratch);
     // Enough for any GPU; each goes through the rows in steps.
     constexpr int64_t most_blocks = 4096;
-    launch_of(gpu, kernel_of<T>("attention_dots"), {std::min(most_blocks, pieces(blocks.rows, tiles::dots_threads / 32))}, tiles::dots_threads, 0,
-              static_cast<double>(blocks.rows) * shape.heads, shape.bounds, static_cast<const int32_t *>(nullptr), shape.sequences, shape.heads, shape.kv_heads, shape.width, shape.v_width,
-              shape.q_stride, shape.k_stride, shape.v_stride, shape.o_stride, shape.scale, window_of(shape, blocks), static_cast<int32_t>(aligned), d_o, o, dots);
+    launch_problem(gpu, kernel_of<T>("attention_dots"), shape, blocks, nullptr, {std::min(most_blocks, pieces(blocks.rows, tiles::dots_threads / 32))}, tiles::dots_threads, 0,
+                   static_cast<double>(blocks.rows) * shape.heads, aligned, d_o, o, dots);
 
     const int64_t parts = std::is_same_v<T, bf16> && tiles::is_split(width) ? 2 : 1;
     const int64_t queries = blocks.forward;

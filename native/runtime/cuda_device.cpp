@@ -175,9 +175,7 @@ device_info cuda_device::info() const {
     return info_of(driver_, device_);
 }
 
-// What `call` says with the device's context current, which is left as it was.
-template <typename Call>
-static auto looked(int32_t ordinal, Call && call) {
+device_info cuda_device::look(int32_t ordinal, std::string * products) {
     const cuda_driver & driver = cuda_driver::get();
     const cu_device which = opened(driver, ordinal);
     cu_context context = nullptr;
@@ -196,15 +194,10 @@ static auto looked(int32_t ordinal, Call && call) {
     } until_the_end{driver, which, false};
     driver.check(driver.context_push(context), "cuCtxPushCurrent");
     until_the_end.pushed = true;
-    return call(driver, which);
-}
-
-device_info cuda_device::look(int32_t ordinal) {
-    return looked(ordinal, [](const cuda_driver & driver, cu_device which) { return info_of(driver, which); });
-}
-
-std::string cuda_device::products(int32_t ordinal) {
-    return looked(ordinal, [](const cuda_driver &, cu_device) { return cublas::library_name(); });
+    if (products != nullptr) {
+        *products = cublas::library_name();
+    }
+    return info_of(driver, which);
 }
 
 void * cuda_device::allocate(int64_t bytes) {

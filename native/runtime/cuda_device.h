@@ -34,9 +34,8 @@ public:
 
     device_info info() const;
     // The same of a device that nobody has opened: nothing is left behind. Throws as the constructor does.
-    static device_info look(int32_t ordinal);
-    // The library that would make products there; empty: our own kernels.
-    static std::string products(int32_t ordinal);
+    // products: is set to the library that would make products there, which is opened for it; empty: our own kernels.
+    static device_info look(int32_t ordinal, std::string * products = nullptr);
 
     void * allocate(int64_t bytes) override;
     void release(void * memory) noexcept override;

@@ -51,25 +51,28 @@ void paced_device::synchronize() {
     settle();
 }
 
+template <typename Call>
+void paced_device::pace(std::string_view kind, double work, Call && call) {
+    if (!is_cut()) {
+        call();
+        return;
+    }
+    cost & of = cost_of(kind);
+    admit(of, work);
+    call();
+    admitted(of, work);
+}
+
 void paced_device::copy(void * to, const void * from, int64_t bytes) {
-    cost & of = cost_of("copy");
-    admit(of, static_cast<double>(bytes));
-    on_->copy(to, from, bytes);
-    admitted(of, static_cast<double>(bytes));
+    pace("copy", static_cast<double>(bytes), [&] { on_->copy(to, from, bytes); });
 }
 
 void paced_device::zero(void * at, int64_t bytes) {
-    cost & of = cost_of("zero");
-    admit(of, static_cast<double>(bytes));
-    on_->zero(at, bytes);
-    admitted(of, static_cast<double>(bytes));
+    pace("zero", static_cast<double>(bytes), [&] { on_->zero(at, bytes); });
 }
 
 void paced_device::launch(const char * kernel, grid_size grid, int threads, int64_t shared_bytes, const kernel_argument * arguments, int count, double work) {
-    cost & of = cost_of(kernel);
-    admit(of, work);
-    on_->launch(kernel, grid, threads, shared_bytes, arguments, count, work);
-    admitted(of, work);
+    pace(kernel, work, [&] { on_->launch(kernel, grid, threads, shared_bytes, arguments, count, work); });
 }
 
 double paced_device::most_work(const char * kernel) {
@@ -86,7 +89,6 @@ void paced_device::multiply(const device_product & product) {
     char kind[64];
     std::snprintf(kind, sizeof kind, "product %lld %c%c%c%c%c", static_cast<long long>(product.n), letters(product.left), letters(product.right), product.left.is_bf16 ? 'b' : 'f',
                   product.out_is_bf16 ? 'b' : 'f', product.accumulate ? '+' : '=');
-    cost & of = cost_of(kind);
     const double of_a_row = 2.0 * static_cast<double>(product.n) * static_cast<double>(product.k);
     const double fit = limit_ * least_rate * static_cast<double>(on_->multiprocessors()) / of_a_row;
     const int64_t rows = fit >= static_cast<double>(product.m) ? product.m : std::max<int64_t>(tile_rows, static_cast<int64_t>(fit) / tile_rows * tile_rows);
@@ -98,9 +100,7 @@ void paced_device::multiply(const device_product & product) {
         part.out = static_cast<char *>(product.out) + first * product.out_stride * (product.out_is_bf16 ? 2 : 4);
         // Below a tile, a product takes as long as a tile.
         const double work = static_cast<double>(std::max(part.m, tile_rows)) * static_cast<double>(product.k);
-        admit(of, work);
-        on_->multiply(part);
-        admitted(of, work);
+        pace(kind, work, [&] { on_->multiply(part); });
     }
 }
 
@@ -110,9 +110,6 @@ paced_device::cost & paced_device::cost_of(std::string_view kind) {
 }
 
 void paced_device::admit(const cost & of, double work) {
-    if (!is_cut()) {
-        return;
-    }
     const double expected = of.each * work;
     if (!slices_[filled_].items.empty() && (of.each == 0 || slices_[filled_].expected + expected > limit_)) {
         end_slice();
@@ -125,9 +122,6 @@ void paced_device::admit(const cost & of, double work) {
 }
 
 void paced_device::admitted(cost & of, double work) {
-    if (!is_cut()) {
-        return;
-    }
     slice & now = slices_[filled_];
     now.items.push_back({&of, work});
     now.expected += of.each * work;

@@ -79,6 +79,9 @@ private:
     };
 
     cost & cost_of(std::string_view kind);
+    // Work that the call asks for, as a part of a slice.
+    template <typename Call>
+    void pace(std::string_view kind, double work, Call && call);
     // Makes room for what is expected to take so long, and begins a slice where none is open.
     void admit(const cost & of, double work);
     void admitted(cost & of, double work);

@@ -184,16 +184,8 @@ TEST(trainer_gpu_stops_at_a_slice_and_goes_on) {
     t.accumulate(view(batch));
     const std::vector<float> whole(t.gradients(), t.gradients() + t.layout().count());
     t.forget_gradients();
-    struct counter {
-        int calls = 0;
-        int stop_from = -1;
-    } counts;
-    t.set_slice(
-        [](void * user) -> int32_t {
-            auto & c = *static_cast<counter *>(user);
-            return c.calls++ >= c.stop_from && c.stop_from >= 0 ? 1 : 0;
-        },
-        &counts);
+    slice_counter counts;
+    t.set_slice(slice_counter::call, &counts);
     t.state().batches = 0;
     // Once to learn what things take, and once to count.
     t.accumulate(view(batch));

@@ -206,4 +206,15 @@ inline void step(trainer & t, const oracle_batch & batch, int times) {
     }
 }
 
+// A slice callback that counts its calls, and stops from the one of that number on; −1: never.
+struct slice_counter {
+    int calls = 0;
+    int stop_from = -1;
+
+    static int32_t call(void * user) {
+        auto & counter = *static_cast<slice_counter *>(user);
+        return counter.calls++ >= counter.stop_from && counter.stop_from >= 0 ? 1 : 0;
+    }
+};
+
 } // namespace continual_tests

@@ -346,16 +346,8 @@ TEST(trainer_stops_at_a_slice_and_goes_on) {
     t.accumulate(view(batch));
     const std::vector<float> whole(t.gradients(), t.gradients() + t.layout().count());
     t.forget_gradients();
-    struct counter {
-        int calls = 0;
-        int stop_at = -1;
-    } counts;
-    t.set_slice(
-        [](void * user) -> int32_t {
-            auto & c = *static_cast<counter *>(user);
-            return c.calls++ == c.stop_at ? 1 : 0;
-        },
-        &counts);
+    slice_counter counts;
+    t.set_slice(slice_counter::call, &counts);
     t.state().batches = 0;
     t.accumulate(view(batch));
     const int all = counts.calls;

@@ -1,3 +1,5 @@
+using ContinualNative.Core.Teaching;
+
 namespace ContinualNative.Core.Curation;
 
 /// <summary>What a request was planned for.</summary>
@@ -25,6 +27,9 @@ internal sealed class CurationItem
 
     /// <summary>Of <see cref="Prompt"/>.</summary>
     public IReadOnlySet<string> Words => _words ??= Prompt.ToWords();
+
+    /// <summary>An answer to a request of its task: equal for answers that are equal after normalization.</summary>
+    public (string Task, string Answer) KeyOf(string answer) => (Request.Key.Task, AnswerText.Normalize(answer));
 
     /// <summary>Position of its prompt among the distinct ones.</summary>
     public int Group { get; set; }

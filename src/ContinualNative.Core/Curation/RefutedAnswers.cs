@@ -1,5 +1,4 @@
 using ContinualNative.Core.Routing;
-using ContinualNative.Core.Teaching;
 
 namespace ContinualNative.Core.Curation;
 
@@ -35,13 +34,13 @@ internal sealed class RefutedAnswers
         HashSet<(string, string)> confirmed = [];
         foreach (CurationItem item in fresh.Where(static i => i.IsSaid && i.Truth.Strong))
         {
-            (string, string) truth = KeyOf(item, item.Truth.Answer);
+            (string, string) truth = item.KeyOf(item.Truth.Answer);
             confirmed.Add(truth);
             if (names.IsIn(item))
             {
                 continue;
             }
-            if (item.Request.LocalAnswer is { Length: > 0 } said && KeyOf(item, said) is var own && own != truth)
+            if (item.Request.LocalAnswer is { Length: > 0 } said && item.KeyOf(said) is var own && own != truth)
             {
                 (refuted.TryGetValue(own, out List<CurationItem>? by) ? by : refuted[own] = []).Add(item);
             }
@@ -55,12 +54,10 @@ internal sealed class RefutedAnswers
 
     /// <summary>Whether an item's answer is refuted by later words about a question like its own.</summary>
     public bool Holds(CurationItem item) =>
-        _refuted.TryGetValue(KeyOf(item, item.Truth.Answer), out List<CurationItem>? by)
+        _refuted.TryGetValue(item.KeyOf(item.Truth.Answer), out List<CurationItem>? by)
         && by.Any(other => other.Truth.At > item.Truth.At && other.Request.Key.Sequence > item.Request.Key.Sequence && AreAlike(other, item));
 
     private static bool AreAlike(CurationItem a, CurationItem b) =>
         a.Request.Embedding.Length == 0 || a.Request.Embedding.Length != b.Request.Embedding.Length
         || Vectors.Dot(a.Request.Embedding.Span, b.Request.Embedding.Span) >= Alike;
-
-    private static (string, string) KeyOf(CurationItem item, string answer) => (item.Request.Key.Task, AnswerText.Normalize(answer));
 }

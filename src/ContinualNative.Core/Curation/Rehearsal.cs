@@ -40,19 +40,17 @@ internal static class Rehearsal
         Dictionary<(string, string), int> unsaid = [];
         foreach (CurationItem item in fresh.Where(static i => i.IsSaid && i.Request.LocalAnswer is { Length: > 0 }))
         {
-            (string, string) said = KeyOf(item, item.Request.LocalAnswer!);
-            if (said != KeyOf(item, item.Truth.Answer))
+            (string, string) said = item.KeyOf(item.Request.LocalAnswer!);
+            if (said != item.KeyOf(item.Truth.Answer))
             {
                 unsaid[said] = unsaid.GetValueOrDefault(said) + 1;
             }
         }
-        CurationItem[][] likest = [.. old.Where(i => !taken.Contains(i.Id)).GroupBy(static i => KeyOf(i, i.Truth.Answer)).Where(g => unsaid.ContainsKey(g.Key))
+        CurationItem[][] likest = [.. old.Where(i => !taken.Contains(i.Id)).GroupBy(static i => i.KeyOf(i.Truth.Answer)).Where(g => unsaid.ContainsKey(g.Key))
             .OrderByDescending(g => unsaid[g.Key]).ThenBy(static g => g.Key.Item1, StringComparer.Ordinal).ThenBy(static g => g.Key.Item2, StringComparer.Ordinal)
             .Select(static g => g.OrderBy(static i => StableHash.Of("rehearsal", i.Id)).ThenBy(static i => i.Id, StringComparer.Ordinal).ToArray())];
         return [.. Enumerable.Range(0, MostEach).SelectMany(round => likest.Where(l => round < l.Length).Select(l => l[round])).Take(Math.Max(most, 0))];
     }
-
-    private static (string Task, string Answer) KeyOf(CurationItem item, string answer) => (item.Request.Key.Task, AnswerText.Normalize(answer));
 
     /// <summary>Old examples that are like requests which candidates broke, from every broken request's likest ones in turn. The choice depends on the requests and not on the order of <paramref name="old"/>.</summary>
     /// <param name="broken">Requests that were broken, the most telling first.</param>

@@ -6,9 +6,6 @@ namespace ContinualNative.Core.Sharing;
 /// <param name="floor">The least share of time that training gets, above 0 to 1.</param>
 public sealed class SliceArbiter(double floor)
 {
-    /// <summary>Training goes on at a fifth of its speed when requests wait without end.</summary>
-    public const double UsualFloor = 0.2;
-
     // A wait is cut into parts, so that training goes on soon after the last request was admitted.
     private static readonly TimeSpan Longest = TimeSpan.FromMilliseconds(50);
 

@@ -1,7 +1,7 @@
 using System.Diagnostics;
-using ContinualNative.Core.Sharing;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Generation;
+using ContinualNative.Host.Training;
 using ContinualNative.Interop.Trainer;
 
 namespace ContinualNative.Host.Benchmarking;
@@ -87,7 +87,7 @@ internal sealed class SharingRun(SharingOptions options, Action<string> progress
             MaxLength = Math.Min(SequenceLength, options.TrainTokens),
             LearningRate = 1e-5f,
         });
-        trainer.Slice = StepAside(engine);
+        trainer.Slice = ServingFirst.On(engine, cancellationToken);
         Dictionary<Phase, Measured> all = Enum.GetValues<Phase>().ToDictionary(static p => p, static _ => new Measured());
         List<double> serving = [], training = [], waiting = [];
         for (int round = -1; round < options.Repeats; round++)
@@ -137,24 +137,6 @@ internal sealed class SharingRun(SharingOptions options, Action<string> progress
     }
 
     private static double Ratio(double a, double b) => b > 0 ? a / b : 0;
-
-    // As the server's training does while requests wait to be admitted.
-    private static Func<bool> StepAside(InferenceEngine engine)
-    {
-        SliceArbiter arbiter = new(SliceArbiter.UsualFloor);
-        long began = Stopwatch.GetTimestamp();
-        return () =>
-        {
-            TimeSpan wait = arbiter.Next(engine.Statistics.Queued > 0, Stopwatch.GetElapsedTime(began));
-            while (wait > TimeSpan.Zero)
-            {
-                Thread.Sleep(wait);
-                wait = arbiter.Next(engine.Statistics.Queued > 0, TimeSpan.Zero);
-            }
-            began = Stopwatch.GetTimestamp();
-            return false;
-        };
-    }
 
     private async Task<Measured> MeasureAsync(Phase phase, InferenceEngine engine, TrainerHandle trainer, CancellationToken cancellationToken)
     {

@@ -29,7 +29,7 @@ internal static class PreviewCommand
         }
         (CurationOptions options, int least) = OptionsOf(call.Options);
         long upTo = call.Store.LastSequence();
-        CuratedSet set = CurateStage.Curate(call.Store, options, null, CurateStage.Since(call.Store, long.MaxValue), upTo, DateTimeOffset.UtcNow, CurateStage.Broken(call.Store, long.MaxValue));
+        CuratedSet set = CurateStage.Curate(call.Store, options, null, long.MaxValue, upTo, DateTimeOffset.UtcNow);
         bool enough = set.Report.Fresh >= least;
         (CuratedExample Example, ExampleTexts Texts)[] shown = Spread(set.Train, most);
         if (call.Json)

@@ -23,15 +23,15 @@ internal static class CurateStage
     /// <param name="store">The store; everything queued should be flushed.</param>
     /// <param name="options">The policy.</param>
     /// <param name="same">Whether two answers say the same; null: up to case and white space.</param>
-    /// <param name="since">The position up to which the cycle before had curated: what came after it is fresh.</param>
+    /// <param name="before">The cycle that it is for; <see cref="long.MaxValue"/>: the next one. What came after the last promoted cycle before it is fresh.</param>
     /// <param name="upTo">The position to stop at.</param>
     /// <param name="now">The clock, for ages.</param>
-    /// <param name="broken">Requests that earlier candidates broke, as <see cref="Broken"/> finds them.</param>
-    public static CuratedSet Curate(TrafficStore store, CurationOptions options, AnswerComparer? same, long since, long upTo, DateTimeOffset now, IReadOnlyList<string> broken)
+    public static CuratedSet Curate(TrafficStore store, CurationOptions options, AnswerComparer? same, long before, long upTo, DateTimeOffset now)
     {
+        long since = Since(store, before);
         IReadOnlyList<SignalKey> keys = store.SignalKeys(0, upTo, MostKeys);
         IReadOnlyList<SignalKey> own = store.OwnKeys(0, since, options.MinimumOwnPCorrect, MostKeys);
-        SignalPlan plan = SignalPlan.Make(keys.Concat(own), since, upTo, options, broken);
+        SignalPlan plan = SignalPlan.Make(keys.Concat(own), since, upTo, options, Broken(store, before));
         return new Curator(options, same).Curate(plan, store.SignalRequests([.. plan.All]), now);
     }
 
@@ -57,7 +57,7 @@ internal static class CurateStage
     }
 
     /// <summary>The position up to which the last cycle whose adapter was promoted, and was not taken back, had curated; 0 without one. What a refused one was to learn is still to be learned.</summary>
-    public static long Since(TrafficStore store, long before) => store.Cycles(200).Where(c => c.Id < before && IsPromoted(store, c)).Select(static c => c.Sequence).FirstOrDefault();
+    private static long Since(TrafficStore store, long before) => store.Cycles(200).Where(c => c.Id < before && IsPromoted(store, c)).Select(static c => c.Sequence).FirstOrDefault();
 
     /// <summary>
     /// Requests that were broken by the last adapter that was promoted, and by every candidate since, the newest candidate's first: the next one starts from the same champion, and would break them

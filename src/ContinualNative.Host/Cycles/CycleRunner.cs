@@ -179,7 +179,7 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
         _set ??= await CurateAsync(_cycle.Sequence, cancellationToken);
 
     private Task<CuratedSet> CurateAsync(long upTo, CancellationToken cancellationToken) => Task.Run(
-        () => CurateStage.Curate(context.Store, context.Curation, Same, CurateStage.Since(context.Store, _cycle.Id), upTo, _cycle.StartedAt, CurateStage.Broken(context.Store, _cycle.Id)), cancellationToken);
+        () => CurateStage.Curate(context.Store, context.Curation, Same, _cycle.Id, upTo, _cycle.StartedAt), cancellationToken);
 
     private bool Same(string task, string a, string b) => a == b || new CycleEvaluator(context.Hub, context.Model).Score(task, a, b).Right;
 

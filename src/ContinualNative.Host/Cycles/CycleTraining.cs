@@ -1,9 +1,7 @@
-using System.Diagnostics;
 using System.Text.Json;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
-using ContinualNative.Core.Sharing;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Gguf;
 using ContinualNative.Host.Serving;
@@ -220,19 +218,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
         {
             trainer.ImportAdapter(start);
         }
-        SliceArbiter arbiter = new(SliceArbiter.UsualFloor);
-        long sliceBegan = Stopwatch.GetTimestamp();
-        trainer.Slice = () =>
-        {
-            TimeSpan wait = arbiter.Next(model.Engine.Statistics.Queued > 0, Stopwatch.GetElapsedTime(sliceBegan));
-            while (wait > TimeSpan.Zero && !cancellationToken.IsCancellationRequested)
-            {
-                Thread.Sleep(wait);
-                wait = arbiter.Next(model.Engine.Statistics.Queued > 0, TimeSpan.Zero);
-            }
-            sliceBegan = Stopwatch.GetTimestamp();
-            return false;
-        };
+        trainer.Slice = ServingFirst.On(model.Engine, cancellationToken);
         TrainingRun run = new(weights, trainer, plan, folder, initial);
         TrainingResult result = run.Run(folder.Exists, progress, cancellationToken);
         trainer.ExportAdapter(output, model.Engine.Model.Name);
