@@ -8,7 +8,7 @@ public sealed record CycleOptions
 {
     private static readonly string[] Keys =
     [
-        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rates_tried", "rank", "device", "anchor", "gate_labels", "shadow_requests", "shadow_least", "shadow_hours",
+        "schedule", "label_count", "on_drift", "on_new_teacher", "minimum_examples", "from_base_every", "epochs", "learning_rate", "rates_tried", "rank", "device", "threads", "anchor", "gate_labels", "shadow_requests", "shadow_least", "shadow_hours",
         "canary_share", "canary_requests", "canary_hours", "watch_requests", "keep_adapters", "most_training_seconds", "gate",
     ];
 
@@ -47,6 +47,9 @@ public sealed record CycleOptions
 
     /// <summary>The NVIDIA GPU that trains, counted from 0, on the weights that the engine has there; null: the CPU. A cycle fails where it can't be had.</summary>
     public int? Device { get; init; }
+
+    /// <summary>Threads that training computes with on the CPU; 0: as many as serving. A small model answers fastest on one, where threads would wait for each other, and trains faster on all.</summary>
+    public int Threads { get; init; }
 
     /// <summary>Factor of the divergence from the champion; null: by <see cref="HyperParameters.For"/>.</summary>
     public double? Anchor { get; init; }
@@ -106,6 +109,7 @@ public sealed record CycleOptions
                 "rates_tried" => options with { RatesTried = OptionReader.Whole(field, place, 1, HyperParameters.MostRates) },
                 "rank" => options with { Rank = OptionReader.Whole(field, place, 1, 1024) },
                 "device" => options with { Device = OptionReader.Whole(field, place, 0, 1023) },
+                "threads" => options with { Threads = OptionReader.Whole(field, place, 0, 512) },
                 "anchor" => options with { Anchor = OptionReader.Number(field, place, 0, 1000) },
                 "shadow_requests" => options with { ShadowRequests = OptionReader.Whole(field, place, 0, 1_000_000) },
                 "gate_labels" => options with { GateLabels = OptionReader.Whole(field, place, 0, 1_000_000) },
@@ -135,6 +139,7 @@ public sealed record CycleOptions
         Check(LearningRate is null or (>= 0 and <= 1), "learning_rate", "it must be from 0 to 1");
         Check(RatesTried is >= 1 and <= HyperParameters.MostRates, "rates_tried", $"it must be from 1 to {HyperParameters.MostRates}");
         Check(Rank is null or (>= 1 and <= 1024), "rank", "it must be from 1 to 1024");
+        Check(Threads is >= 0 and <= 512, "threads", "it must be from 0 to 512");
         Check(Anchor is null or (>= 0 and <= 1000), "anchor", "it must be from 0 to 1000");
         Check(ShadowRequests >= 0, "shadow_requests", "it must be 0 or more");
         Check(GateLabels >= 0, "gate_labels", "it must be 0 or more");

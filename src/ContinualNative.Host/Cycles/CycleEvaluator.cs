@@ -24,23 +24,31 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
         return (agreement, measure == definition.Measure ? definition.Passes(agreement) : agreement >= Agreement.DefaultPassMark(measure));
     }
 
-    /// <summary>What both answer to each request; null where either could not answer at all.</summary>
+    /// <summary>What both answer to each request; null where either could not answer at all. Told of progress: requests that both have answered.</summary>
     public async Task<IReadOnlyList<BothAnswers?>> AskBothAsync(IReadOnlyList<(string RequestId, string Prompt)> requests, string champion, string candidate, Action<int> progress, CancellationToken cancellationToken)
     {
-        BothAnswers?[] answers = new BothAnswers?[requests.Count];
-        int done = 0;
-        await Parallel.ForAsync(0, requests.Count, new ParallelOptions { MaxDegreeOfParallelism = _replayer.Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
+        (string Adapter, Replay?[] Answers) old = (champion, new Replay?[requests.Count]);
+        (string Adapter, Replay?[] Answers) young = (candidate, new Replay?[requests.Count]);
+        ParallelOptions parallel = new() { MaxDegreeOfParallelism = _replayer.Parallel, CancellationToken = cancellationToken };
+        int given = 0;
+        // Decision: the engine computes one batch per adapter, so answers of one adapter at a time share their batches; and in blocks that begin with the one and
+        // the other by turns, so that whatever else the machine does while they are timed falls on both alike.
+        int block = 4 * _replayer.Parallel;
+        for (int begin = 0; begin < requests.Count; begin += block)
         {
-            // Equal draws for both: what differs is the model.
-            ulong seed = Convert.ToUInt64(requests[i].RequestId[..16], 16);
-            if (await _replayer.AskAsync(requests[i].Prompt, champion, early: false, seed, cancel) is { } old
-                && await _replayer.AskAsync(requests[i].Prompt, candidate, early: false, seed, cancel) is { } young)
+            (string Adapter, Replay?[] Answers)[] turns = begin / block % 2 == 0 ? [old, young] : [young, old];
+            foreach ((string adapter, Replay?[] answers) in turns)
             {
-                answers[i] = new BothAnswers(old, young);
+                await Parallel.ForAsync(begin, Math.Min(begin + block, requests.Count), parallel, async (i, cancel) =>
+                {
+                    // Equal draws for both: what differs is the model.
+                    ulong seed = Convert.ToUInt64(requests[i].RequestId[..16], 16);
+                    answers[i] = await _replayer.AskAsync(requests[i].Prompt, adapter, early: false, seed, cancel);
+                    progress(Interlocked.Increment(ref given) / 2);
+                });
             }
-            progress(Interlocked.Increment(ref done));
-        });
-        return answers;
+        }
+        return [.. old.Answers.Zip(young.Answers, static (a, b) => a is not null && b is not null ? new BothAnswers(a, b) : null)];
     }
 
     /// <summary>Both answers held against the truth.</summary>

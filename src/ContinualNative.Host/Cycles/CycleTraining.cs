@@ -167,7 +167,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             Anchor = start is null ? 0 : values.Anchor,
             Seed = (ulong)record.Id,
             Device = cycle.Device,
-            Threads = serve.Threads > 0 ? serve.Threads : Processor.PhysicalCores(),
+            Threads = cycle.Threads > 0 ? cycle.Threads : serve.Threads > 0 ? serve.Threads : Processor.PhysicalCores(),
             LowPriority = true,
             CheckpointEvery = TimeSpan.FromMinutes(1),
         };

@@ -58,7 +58,8 @@ internal sealed class DemoRun
         await using DemoServer server = await DemoServer.StartAsync(_options, _releases, cancellationToken);
         _server = server;
         DeskRequest[] golden = [.. _world.Week(0, GoldenRequests, draw: 1).Requests.Where(r => _world.TruthAt(r, _options.Weeks - 1) == r.Answer)];
-        Tally before = await AskAllAsync(golden, ModelAddress.Base, cancellationToken);
+        const string asksGolden = "asking the first weeks' golden questions";
+        Tally before = TallyOf(await AskAllAsync(golden, ModelAddress.Base, asksGolden, cancellationToken));
         List<DemoWeek> weeks = [];
         for (int week = 0; week < _options.Weeks; week++)
         {
@@ -66,8 +67,7 @@ internal sealed class DemoRun
             weeks.Add(done);
             _week(done);
         }
-        _now("asking the last champion the first weeks' golden questions", null);
-        Tally after = await AskAllAsync(golden, server.Model.Engine.Adapters.Champion ?? ModelAddress.Base, cancellationToken);
+        Tally after = TallyOf(await AskAllAsync(golden, server.Model.Engine.Adapters.Champion ?? ModelAddress.Base, asksGolden, cancellationToken));
         return new DemoResult { Options = _options, Weeks = weeks, GoldenBefore = before, GoldenAfter = after, Verdicts = Verdicts(), Took = Stopwatch.GetElapsedTime(begun) };
     }
 
@@ -107,6 +107,9 @@ internal sealed class DemoRun
             _now($"week {week + 1}: customers ask", (double)Interlocked.Increment(ref done) / requests.Count);
         });
         await SettleAsync(cancellationToken);
+        // Not beside them: the engine computes one batch per adapter, and here customers would wait for the comparison's.
+        bool[] frozen = await AskAllAsync(requests, ModelAddress.Base, $"week {week + 1}: asking the frozen snapshot the same", cancellationToken);
+        asked = [.. asked.Zip(frozen, static (a, right) => a with { Frozen = right })];
         double serving = Stopwatch.GetElapsedTime(begun).TotalSeconds;
         if (week <= 1)
         {
@@ -150,10 +153,9 @@ internal sealed class DemoRun
         bool up = response.Headers.GetValues("x-continual-route").Single() == "frontier";
         bool right = Same(answer, request.Answer);
         await ReportAsync(client, request, week, id, right, partner, cancellationToken);
-        Replay? frozen = await new Replayer(_server.Signal, _server.Model).AskAsync(body, ModelAddress.Base, early: false, seed: 1, cancellationToken);
         using JsonDocument parsed = JsonDocument.Parse(body);
         SimulatedAnswer frontier = _server.Frontier.Answer(SimulatedChat.Parse(parsed.RootElement), release, request.Number, empty: false);
-        return new Asked(request, id, up, right, frozen is not null && Same(frozen.Answer, request.Answer), Same(string.Concat(frontier.Pieces), request.Answer),
+        return new Asked(request, id, up, right, Same(string.Concat(frontier.Pieces), request.Answer),
             DemoServer.Prices.Of(frontier.PromptTokens, frontier.CachedTokens, frontier.CompletionTokens));
     }
 
@@ -312,18 +314,21 @@ internal sealed class DemoRun
         return verdicts;
     }
 
-    private async Task<Tally> AskAllAsync(DeskRequest[] requests, string adapter, CancellationToken cancellationToken)
+    // Which of them an adapter answers rightly, by itself.
+    private async Task<bool[]> AskAllAsync(IReadOnlyList<DeskRequest> requests, string adapter, string what, CancellationToken cancellationToken)
     {
-        int right = 0;
-        await System.Threading.Tasks.Parallel.ForEachAsync(requests, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancellationToken }, async (request, cancel) =>
+        bool[] right = new bool[requests.Count];
+        int done = 0;
+        Replayer replayer = new(_server.Signal, _server.Model);
+        await System.Threading.Tasks.Parallel.ForAsync(0, requests.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
         {
-            if (await new Replayer(_server.Signal, _server.Model).AskAsync(BodyOf(request), adapter, early: false, seed: 1, cancel) is { } answer && Same(answer.Answer, request.Answer))
-            {
-                Interlocked.Increment(ref right);
-            }
+            right[i] = await replayer.AskAsync(BodyOf(requests[i]), adapter, early: false, seed: 1, cancel) is { } answer && Same(answer.Answer, requests[i].Answer);
+            _now(what, (double)Interlocked.Increment(ref done) / requests.Count);
         });
-        return new Tally(right, requests.Length);
+        return right;
     }
+
+    private static Tally TallyOf(bool[] right) => new(right.Count(static r => r), right.Length);
 
     private DemoWeek Sum(int week, Asked[] asked, string release, double servingSeconds, double updateSeconds)
     {
@@ -363,5 +368,8 @@ internal sealed class DemoRun
 
     private static Tally TallyOf(Asked[] asked, Func<Asked, bool> right) => new(asked.Count(right), asked.Length);
 
-    private sealed record Asked(DeskRequest Request, string Id, bool Up, bool Right, bool Frozen, bool Frontier, Money FrontierPrice);
+    private sealed record Asked(DeskRequest Request, string Id, bool Up, bool Right, bool Frontier, Money FrontierPrice)
+    {
+        public bool Frozen { get; init; }
+    }
 }

@@ -2,6 +2,7 @@ using System.Text.Json;
 using ContinualNative.Core.Access;
 using ContinualNative.Core.Economics;
 using ContinualNative.Core.Traffic;
+using ContinualNative.Engine;
 using ContinualNative.Host.Cycles;
 using ContinualNative.Host.Frontier.Simulation;
 using ContinualNative.Host.Serving;
@@ -127,6 +128,7 @@ internal sealed class DemoServer : IAsyncDisposable
                     epochs = 4,
                     learning_rate = 2e-3,
                     rank = 16,
+                    threads = Processor.PhysicalCores(),
                     gate_labels = taught ? 40 : 0,
                     shadow_least = 10,
                     shadow_hours = 24 * 6,
@@ -148,6 +150,8 @@ internal sealed class DemoServer : IAsyncDisposable
             Listen = "http://127.0.0.1:0",
             RequireKey = true,
             Parallel = 8,
+            // A model of four million parameters: a second thread would wait for the first most of the time.
+            Threads = 1,
             Ctx = 256,
             Queue = 1024,
             FrontierUrl = frontier.ToString(),

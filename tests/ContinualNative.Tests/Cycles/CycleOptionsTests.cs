@@ -38,6 +38,7 @@ public sealed class CycleOptionsTests
     [Theory]
     [InlineData("""{"rates_tried":6}""", "update.rates_tried")]
     [InlineData("""{"device":-1}""", "update.device")]
+    [InlineData("""{"threads":513}""", "update.threads")]
     [InlineData("""{"device":"gpu"}""", "update.device")]
     [InlineData("""{"label_counts":1}""", "update.label_counts")]
     [InlineData("""{"canary_share":0.95}""", "update.canary_share")]
