@@ -54,7 +54,7 @@ internal sealed class CanaryStage(CycleContext context, CycleRecord cycle)
                 context.Report(new CycleProgress(
                     cycle.Id, cycle.State, $"answers a share of {context.Options.CanaryShare:P0}: {result.CandidateGood} of {result.Candidate} outcomes good, the champion's {result.ChampionGood} of {result.Champion}",
                     (double)result.Candidate / Math.Max(1, context.Options.CanaryRequests), null));
-                await Task.Delay(context.Interval, cancellationToken);
+                await context.Pause(cancellationToken);
             }
         }
         finally

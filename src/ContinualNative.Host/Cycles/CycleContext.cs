@@ -28,8 +28,8 @@ internal sealed record CycleContext
     /// <summary>Told what is being done.</summary>
     public required Action<CycleProgress> Report { get; init; }
 
-    /// <summary>How often stages that wait for traffic look for it.</summary>
-    public required TimeSpan Interval { get; init; }
+    /// <summary>What stages wait with between two looks at the traffic.</summary>
+    public required Func<CancellationToken, Task> Pause { get; init; }
 
     public DateTimeOffset Now => Hub.Time.GetUtcNow();
 }

@@ -26,6 +26,7 @@ internal sealed partial class CycleService : BackgroundService
     private readonly TaskCompletionSource<Parts> _parts = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _gate = new();
     private (long Cycle, CancellationTokenSource Cancel)? _running;
+    private TaskCompletionSource _look = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile Promoter? _promoter;
     private volatile CycleProgress? _progress;
     private volatile RollbackWatch? _watch;
@@ -80,6 +81,26 @@ internal sealed partial class CycleService : BackgroundService
         }
     }
 
+    /// <summary>
+    /// Ends when the stage that waits for traffic has looked at all that there is by now; at once where no cycle runs. For whoever makes the traffic, and makes it faster than any clients would.
+    /// </summary>
+    public async Task CatchUpAsync(CancellationToken cancellationToken)
+    {
+        // The look that ends next may have begun before.
+        for (int looks = 0; looks < 2; looks++)
+        {
+            Task look = Volatile.Read(ref _look).Task;
+            lock (_gate)
+            {
+                if (_running is null)
+                {
+                    return;
+                }
+            }
+            await look.WaitAsync(cancellationToken);
+        }
+    }
+
     /// <summary>Makes an adapter champion because somebody says so. Throws <see cref="EngineException"/> and <see cref="StoreException"/>.</summary>
     public async Task<PromotionRecord> PromoteAsync(string adapter, string by, CancellationToken cancellationToken)
     {
@@ -131,7 +152,7 @@ internal sealed partial class CycleService : BackgroundService
             Curation = _hub.Curation,
             Logger = _logger,
             Report = progress => _progress = progress,
-            Interval = Interval,
+            Pause = PauseAsync,
         };
         _parts.SetResult(new Parts(context, promoter));
         if (WhyNot() is not null)
@@ -284,11 +305,20 @@ internal sealed partial class CycleService : BackgroundService
             {
                 _running = null;
             }
+            EndLook();
             _progress = null;
             await cancel.CancelAsync();
             await refusing;
         }
     }
+
+    private Task PauseAsync(CancellationToken cancellationToken)
+    {
+        EndLook();
+        return Task.Delay(Interval, cancellationToken);
+    }
+
+    private void EndLook() => Interlocked.Exchange(ref _look, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
 
     private async Task RefuseAsync(TrafficStore store, CancellationToken cancellationToken)
     {

@@ -63,7 +63,7 @@ internal sealed class ShadowStage(CycleContext context, CycleRecord cycle, Evalu
                 return (verdict, result);
             }
             context.Report(new CycleProgress(cycle.Id, cycle.State, $"{result.Compared} live requests answered unseen, {evidence.Fresh.Count} of them judged: {verdict.Summary}", null, null));
-            await Task.Delay(context.Interval, cancellationToken);
+            await context.Pause(cancellationToken);
         }
     }
 
@@ -75,17 +75,17 @@ internal sealed class ShadowStage(CycleContext context, CycleRecord cycle, Evalu
             return;
         }
         IReadOnlyList<SignalKey> keys = context.Store.WindowKeys(result.Sequence, last, MostAtOnce);
-        foreach (SignalRequest request in context.Store.SignalRequests([.. keys.Select(static k => k.RequestId)]))
+        SignalRequest[] answered = [.. context.Store.SignalRequests([.. keys.Select(static k => k.RequestId)]).Where(r => r.LocalAnswer is not null && r.Adapter == cycle.Champion)];
+        Replay?[] answers = new Replay?[answered.Length];
+        await Parallel.ForAsync(0, answered.Length, new ParallelOptions { MaxDegreeOfParallelism = replayer.Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
+            answers[i] = await replayer.AskAsync(answered[i].Prompt, cycle.Candidate, early: false, seed: null, cancel));
+        foreach ((SignalRequest request, Replay? answer) in answered.Zip(answers))
         {
-            if (request.LocalAnswer is not { } sent || request.Adapter != cycle.Champion)
-            {
-                continue;
-            }
-            if (await replayer.AskAsync(request.Prompt, cycle.Candidate, early: false, seed: null, cancellationToken) is { } answer)
+            if (answer is not null)
             {
                 result.Compared++;
                 result.Invalid += answer.Valid ? 0 : 1;
-                result.Agreed += Agreement.Score(AgreementMeasure.Normalized, answer.Answer, sent) >= 1 ? 1 : 0;
+                result.Agreed += Agreement.Score(AgreementMeasure.Normalized, answer.Answer, request.LocalAnswer!) >= 1 ? 1 : 0;
             }
         }
         result.Sequence = keys.Count > 0 ? keys[^1].Sequence : last;

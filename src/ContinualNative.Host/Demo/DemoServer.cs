@@ -69,7 +69,7 @@ internal sealed class DemoServer : IAsyncDisposable
             serve.Validate();
             server = ServerBuilder.Build(serve, ownsProcess: false, clock, options.Log is { } log ? logging => LogTo(logging, log) : null);
             // Stages that wait for traffic look for it as often as it comes here.
-            server.Services.GetRequiredService<CycleService>().Interval = TimeSpan.FromMilliseconds(50);
+            server.Services.GetRequiredService<CycleService>().Interval = TimeSpan.FromMilliseconds(10);
             await server.StartAsync(cancellationToken);
             await server.Services.GetRequiredService<ServerState>().Ready.WaitAsync(cancellationToken);
             return new DemoServer(frontier, server, clock, knowledge, keys);

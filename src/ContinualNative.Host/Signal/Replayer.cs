@@ -25,7 +25,8 @@ internal sealed class Replayer(SignalHub hub, ServedModel model)
 {
     private const int MostTokens = 256;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(100);
+    // About a step of a small model: what is queued may be waiting for no more than the next one.
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(5);
 
     /// <summary>Answers that may run at once without keeping clients from theirs.</summary>
     public int Parallel => Math.Max(1, model.Engine.Options.Parallel / 2);
