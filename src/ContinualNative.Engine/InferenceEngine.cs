@@ -154,6 +154,7 @@ public sealed partial class InferenceEngine : IAsyncDisposable
                 Assembler = new TextAssembler(request.Stop, Tokenizer.LongestToken),
                 IgnoreEnd = request.IgnoreEnd,
                 ShowSpecial = request.ShowSpecialTokens,
+                ComputesAll = request.ComputeWholePrompt,
             };
             _scheduler.Submit(sequence);
             answer.CancelWith(cancellationToken);

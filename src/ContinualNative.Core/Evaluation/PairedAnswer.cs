@@ -9,7 +9,7 @@ namespace ContinualNative.Core.Evaluation;
 /// <param name="CandidateRight">The same of the candidate's.</param>
 /// <param name="ChampionValid">Whether the answer has the form that the request asked for and ended by itself.</param>
 /// <param name="CandidateValid">The same of the candidate's.</param>
-/// <param name="ChampionSeconds">Time to the whole answer.</param>
+/// <param name="ChampionSeconds">Time to the whole answer; 0: not measured.</param>
 /// <param name="CandidateSeconds">The same of the candidate's.</param>
 /// <param name="TruthId">Tells truths of one request apart; empty: there is only one.</param>
 public sealed record PairedAnswer(

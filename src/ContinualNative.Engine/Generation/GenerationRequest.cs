@@ -64,6 +64,9 @@ public sealed record GenerationRequest
     /// <summary>Show control tokens (such as tool-call markers) as text instead of dropping them.</summary>
     public bool ShowSpecialTokens { get; init; }
 
+    /// <summary>Compute the whole prompt, also what the prefix cache holds of it; to measure how long an answer takes.</summary>
+    public bool ComputeWholePrompt { get; init; }
+
     /// <summary>Longest time from arrival to the last token; null: the engine's <see cref="EngineOptions.RequestTimeout"/>.</summary>
     public TimeSpan? Timeout { get; init; }
 }

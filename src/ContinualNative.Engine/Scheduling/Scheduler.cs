@@ -571,7 +571,7 @@ internal sealed partial class Scheduler : IDisposable
     }
 
     // The last token of a prompt is always computed: its logits draw the first token. A scored sequence needs them from its first target on.
-    private static int MostShared(Sequence sequence) => sequence.Score is { } score ? score.From - 1 : sequence.PromptLength - 1;
+    private static int MostShared(Sequence sequence) => sequence.ComputesAll ? 0 : sequence.Score is { } score ? score.From - 1 : sequence.PromptLength - 1;
 
     private PrefixCache.Match TakeFromCells(Sequence sequence)
     {

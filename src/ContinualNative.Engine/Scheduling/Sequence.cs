@@ -36,6 +36,9 @@ internal sealed class Sequence
 
     public bool ShowSpecial { get; init; }
 
+    /// <summary>Nothing of its prompt is taken from the cache.</summary>
+    public bool ComputesAll { get; init; }
+
     /// <summary>For scoring: where results go; null when answering.</summary>
     public ScoreTarget? Score { get; init; }
 

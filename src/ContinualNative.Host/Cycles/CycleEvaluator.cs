@@ -12,6 +12,10 @@ namespace ContinualNative.Host.Cycles;
 /// <summary>Asks champion and candidate the same requests and holds both answers against the truth. Requests of clients go first.</summary>
 internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
 {
+    // Decision: the champion's prompts are in the prefix cache, since clients asked it the same, and the candidate's are not. What is timed is computed whole; one block that begins with each of
+    // them tells enough, and prompts may be long.
+    private const int TimedBlocks = 2;
+
     private readonly Replayer _replayer = new(hub, model);
 
     /// <summary>Whether an answer agrees with the truth, by its task's measure, and how far.</summary>
@@ -36,6 +40,7 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
         int block = 4 * _replayer.Parallel;
         for (int begin = 0; begin < requests.Count; begin += block)
         {
+            bool timed = begin < TimedBlocks * block;
             (string Adapter, Replay?[] Answers)[] turns = begin / block % 2 == 0 ? [old, young] : [young, old];
             foreach ((string adapter, Replay?[] answers) in turns)
             {
@@ -43,12 +48,12 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
                 {
                     // Equal draws for both: what differs is the model.
                     ulong seed = Convert.ToUInt64(requests[i].RequestId[..16], 16);
-                    answers[i] = await _replayer.AskAsync(requests[i].Prompt, adapter, early: false, seed, cancel);
+                    answers[i] = await _replayer.AskAsync(requests[i].Prompt, adapter, early: false, seed, timed, cancel);
                     progress(Interlocked.Increment(ref given) / 2);
                 });
             }
         }
-        return [.. old.Answers.Zip(young.Answers, static (a, b) => a is not null && b is not null ? new BothAnswers(a, b) : null)];
+        return [.. old.Answers.Zip(young.Answers).Select((both, i) => both is ({ } a, { } b) ? new BothAnswers(a, b, i < TimedBlocks * block) : null)];
     }
 
     /// <summary>Both answers held against the truth.</summary>
@@ -65,8 +70,11 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
     public static PairedAnswer Tie(string requestId, string slice, BothAnswers both) => Pair(requestId, slice, both, 1, 1, true, true);
 
     private static PairedAnswer Pair(string requestId, string slice, BothAnswers both, double old, double young, bool oldRight, bool youngRight) => new(
-        requestId, slice, old, young, oldRight, youngRight, both.Champion.Valid, both.Candidate.Valid, both.Champion.Elapsed.TotalSeconds, both.Candidate.Elapsed.TotalSeconds);
+        requestId, slice, old, young, oldRight, youngRight, both.Champion.Valid, both.Candidate.Valid, both.Timed ? both.Champion.Elapsed.TotalSeconds : 0, both.Timed ? both.Candidate.Elapsed.TotalSeconds : 0);
 }
 
 /// <summary>What champion and candidate answered to one request.</summary>
-internal sealed record BothAnswers(Replay Champion, Replay Candidate);
+/// <param name="Champion">The champion's.</param>
+/// <param name="Candidate">The candidate's.</param>
+/// <param name="Timed">Whether their times can be compared.</param>
+internal sealed record BothAnswers(Replay Champion, Replay Candidate, bool Timed);

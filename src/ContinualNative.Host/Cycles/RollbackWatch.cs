@@ -105,7 +105,7 @@ internal sealed class RollbackWatch
                 // It may be told later; until then only the outcome counts.
                 continue;
             }
-            if (await _replayer.AskAsync(request.Prompt, _promotion.Previous, early: false, seed: null, cancellationToken) is { } old)
+            if (await _replayer.AskAsync(request.Prompt, _promotion.Previous, early: false, seed: null, timed: false, cancellationToken) is { } old)
             {
                 _pairs[request.Key.RequestId] = (_evaluator.Score(request.Key.Task, old.Answer, truth).Right, _evaluator.Score(request.Key.Task, answer, truth).Right);
             }

@@ -271,7 +271,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
             return null;
         }
         bool early = request.Decision.Features?.Early ?? false;
-        if (await new Replayer(hub, model).AskAsync(prompt, adapter, early, seed: null, cancellationToken) is not { } replay)
+        if (await new Replayer(hub, model).AskAsync(prompt, adapter, early, seed: null, timed: false, cancellationToken) is not { } replay)
         {
             return null;
         }

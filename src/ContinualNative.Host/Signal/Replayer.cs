@@ -36,8 +36,9 @@ internal sealed class Replayer(SignalHub hub, ServedModel model)
     /// <param name="adapter">The adapter's id, or <see cref="ModelAddress.Base"/>.</param>
     /// <param name="early">Whether the router would have judged a stream's beginning.</param>
     /// <param name="seed">Decides the draws of requests that name no seed themselves; null: other ones each time.</param>
+    /// <param name="timed">Whether its time is to tell something of the adapter, and not of what the prefix cache holds.</param>
     /// <param name="cancellationToken">Stops the answer.</param>
-    public async Task<Replay?> AskAsync(string prompt, string adapter, bool early, ulong? seed, CancellationToken cancellationToken)
+    public async Task<Replay?> AskAsync(string prompt, string adapter, bool early, ulong? seed, bool timed, CancellationToken cancellationToken)
     {
         try
         {
@@ -57,6 +58,7 @@ internal sealed class Replayer(SignalHub hub, ServedModel model)
                     Stop = chat.Stop,
                     MaxTokens = Math.Min(chat.MaxTokens ?? MostTokens, MostTokens),
                     EarlyTokens = early ? hub.Options.HoldBack : 0,
+                    ComputeWholePrompt = timed,
                 },
                 cancellationToken);
             StringBuilder text = new();

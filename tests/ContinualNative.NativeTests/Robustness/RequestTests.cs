@@ -196,6 +196,23 @@ public sealed class RequestTests
         Assert.True(results.Select(static r => r.Text).Distinct().Count() > 1);
     }
 
+    [Fact]
+    public async Task A_prompt_that_is_to_be_computed_whole_takes_nothing_from_the_cache()
+    {
+        await using InferenceEngine engine = await TestEngines.LoadAsync("qwen2");
+        GenerationRequest request = TestEngines.Greedy(engine.Tokens(string.Join(' ', Enumerable.Repeat("the river and the stone", 20))), 6);
+        await engine.RunAsync(request, Cancel);
+        await engine.UntilIdleAsync();
+        (_, _, GenerationResult found) = await engine.RunAsync(request, Cancel);
+        await engine.UntilIdleAsync();
+        long before = engine.Statistics.PromptTokens;
+        (_, _, GenerationResult whole) = await engine.RunAsync(request with { ComputeWholePrompt = true }, Cancel);
+
+        Assert.Equal(request.Prompt.Length - 1, found.CachedTokens);
+        Assert.Equal(0, whole.CachedTokens);
+        Assert.Equal(request.Prompt.Length, engine.Statistics.PromptTokens - before);
+    }
+
     [Theory]
     [InlineData("llama")]
     [InlineData("qwen2")]
