@@ -31,29 +31,24 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
     /// <summary>What both answer to each request; null where either could not answer at all. Told of progress: requests that both have answered.</summary>
     public async Task<IReadOnlyList<BothAnswers?>> AskBothAsync(IReadOnlyList<(string RequestId, string Prompt)> requests, string champion, string candidate, Action<int> progress, CancellationToken cancellationToken)
     {
-        (string Adapter, Replay?[] Answers) old = (champion, new Replay?[requests.Count]);
-        (string Adapter, Replay?[] Answers) young = (candidate, new Replay?[requests.Count]);
-        ParallelOptions parallel = new() { MaxDegreeOfParallelism = _replayer.Parallel, CancellationToken = cancellationToken };
+        List<BothAnswers?> answers = new(requests.Count);
         int given = 0;
         // Decision: the engine computes one batch per adapter, so answers of one adapter at a time share their batches; and in blocks that begin with the one and
         // the other by turns, so that whatever else the machine does while they are timed falls on both alike.
-        int block = 4 * _replayer.Parallel;
-        for (int begin = 0; begin < requests.Count; begin += block)
+        foreach ((int number, (string RequestId, string Prompt)[] block) in requests.Chunk(4 * _replayer.Parallel).Index())
         {
-            bool timed = begin < TimedBlocks * block;
-            (string Adapter, Replay?[] Answers)[] turns = begin / block % 2 == 0 ? [old, young] : [young, old];
-            foreach ((string adapter, Replay?[] answers) in turns)
-            {
-                await Parallel.ForAsync(begin, Math.Min(begin + block, requests.Count), parallel, async (i, cancel) =>
-                {
-                    // Equal draws for both: what differs is the model.
-                    ulong seed = Convert.ToUInt64(requests[i].RequestId[..16], 16);
-                    answers[i] = await _replayer.AskAsync(requests[i].Prompt, adapter, early: false, seed, timed, cancel);
-                    progress(Interlocked.Increment(ref given) / 2);
-                });
-            }
+            // Equal draws for both: what differs is the model.
+            (string Prompt, ulong? Seed)[] asked = [.. block.Select(static r => (r.Prompt, (ulong?)Convert.ToUInt64(r.RequestId[..16], 16)))];
+            bool candidateFirst = number % 2 == 1;
+            Replay?[] first = await AskAsync(candidateFirst ? candidate : champion);
+            Replay?[] second = await AskAsync(candidateFirst ? champion : candidate);
+            (Replay?[] old, Replay?[] young) = candidateFirst ? (second, first) : (first, second);
+            answers.AddRange(old.Zip(young, static (a, b) => a is not null && b is not null ? new BothAnswers(a, b) : null));
+
+            Task<Replay?[]> AskAsync(string adapter) =>
+                _replayer.AskAllAsync(asked, adapter, number < TimedBlocks, () => progress(Interlocked.Increment(ref given) / 2), cancellationToken);
         }
-        return [.. old.Answers.Zip(young.Answers).Select((both, i) => both is ({ } a, { } b) ? new BothAnswers(a, b, i < TimedBlocks * block) : null)];
+        return answers;
     }
 
     /// <summary>Both answers held against the truth.</summary>
@@ -70,11 +65,8 @@ internal sealed class CycleEvaluator(SignalHub hub, ServedModel model)
     public static PairedAnswer Tie(string requestId, string slice, BothAnswers both) => Pair(requestId, slice, both, 1, 1, true, true);
 
     private static PairedAnswer Pair(string requestId, string slice, BothAnswers both, double old, double young, bool oldRight, bool youngRight) => new(
-        requestId, slice, old, young, oldRight, youngRight, both.Champion.Valid, both.Candidate.Valid, both.Timed ? both.Champion.Elapsed.TotalSeconds : 0, both.Timed ? both.Candidate.Elapsed.TotalSeconds : 0);
+        requestId, slice, old, young, oldRight, youngRight, both.Champion.Valid, both.Candidate.Valid, both.Champion.Elapsed.TotalSeconds, both.Candidate.Elapsed.TotalSeconds);
 }
 
 /// <summary>What champion and candidate answered to one request.</summary>
-/// <param name="Champion">The champion's.</param>
-/// <param name="Candidate">The candidate's.</param>
-/// <param name="Timed">Whether their times can be compared.</param>
-internal sealed record BothAnswers(Replay Champion, Replay Candidate, bool Timed);
+internal sealed record BothAnswers(Replay Champion, Replay Candidate);

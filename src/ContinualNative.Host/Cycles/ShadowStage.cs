@@ -76,9 +76,7 @@ internal sealed class ShadowStage(CycleContext context, CycleRecord cycle, Evalu
         }
         IReadOnlyList<SignalKey> keys = context.Store.WindowKeys(result.Sequence, last, MostAtOnce);
         SignalRequest[] answered = [.. context.Store.SignalRequests([.. keys.Select(static k => k.RequestId)]).Where(r => r.LocalAnswer is not null && r.Adapter == cycle.Champion)];
-        Replay?[] answers = new Replay?[answered.Length];
-        await Parallel.ForAsync(0, answered.Length, new ParallelOptions { MaxDegreeOfParallelism = replayer.Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
-            answers[i] = await replayer.AskAsync(answered[i].Prompt, cycle.Candidate, early: false, seed: null, timed: false, cancel));
+        Replay?[] answers = await replayer.AskAllAsync([.. answered.Select(static r => (r.Prompt, (ulong?)null))], cycle.Candidate, timed: false, null, cancellationToken);
         foreach ((SignalRequest request, Replay? answer) in answered.Zip(answers))
         {
             if (answer is not null)

@@ -23,6 +23,8 @@ namespace ContinualNative.Host.Demo;
 internal sealed class DemoRun
 {
     private const int Parallel = 8;
+
+    // Requests between two pauses in which the server catches up.
     private const int AtOnce = 20;
     private const int GoldenRequests = 160;
     private const int GoldenMarked = 120;

@@ -150,7 +150,7 @@ internal sealed class DemoServer : IAsyncDisposable
             Listen = "http://127.0.0.1:0",
             RequireKey = true,
             Parallel = 8,
-            // A model of four million parameters: a second thread would wait for the first most of the time.
+            // A model of two million weights: a second thread would wait for the first most of the time.
             Threads = 1,
             Ctx = 256,
             Queue = 1024,

@@ -17,7 +17,7 @@ namespace ContinualNative.Host.Signal;
 /// <param name="Result">The engine's figures.</param>
 /// <param name="Seen">What the router would have judged by: the whole answer's confidence, or its beginning's.</param>
 /// <param name="Valid">Whether it ended by itself and is not empty.</param>
-/// <param name="Elapsed">Time from the question to the whole answer.</param>
+/// <param name="Elapsed">Time from the question to the whole answer; zero where it was not timed.</param>
 internal sealed record Replay(string Answer, GenerationResult Result, Confidence Seen, bool Valid, TimeSpan Elapsed);
 
 /// <summary>Asks an adapter again what a client asked before. Requests of clients go first.</summary>
@@ -30,6 +30,23 @@ internal sealed class Replayer(SignalHub hub, ServedModel model)
 
     /// <summary>Answers that may run at once without keeping clients from theirs.</summary>
     public int Parallel => Math.Max(1, model.Engine.Options.Parallel / 2);
+
+    /// <summary>Asks several, <see cref="Parallel"/> at once; each as <see cref="AskAsync"/> does.</summary>
+    /// <param name="asked">The stored requests, with their seeds.</param>
+    /// <param name="adapter">The adapter's id, or <see cref="ModelAddress.Base"/>.</param>
+    /// <param name="timed">Whether their times are to tell something of the adapter.</param>
+    /// <param name="answered">Called after each.</param>
+    /// <param name="cancellationToken">Stops the answers.</param>
+    public async Task<Replay?[]> AskAllAsync(IReadOnlyList<(string Prompt, ulong? Seed)> asked, string adapter, bool timed, Action? answered, CancellationToken cancellationToken)
+    {
+        Replay?[] answers = new Replay?[asked.Count];
+        await System.Threading.Tasks.Parallel.ForAsync(0, asked.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
+        {
+            answers[i] = await AskAsync(asked[i].Prompt, adapter, early: false, asked[i].Seed, timed, cancel);
+            answered?.Invoke();
+        });
+        return answers;
+    }
 
     /// <summary>null for a request that this model can't answer: it says nothing of others.</summary>
     /// <param name="prompt">The stored request.</param>
@@ -71,7 +88,7 @@ internal sealed class Replayer(SignalHub hub, ServedModel model)
             string whole = RequestText.OfAnswer(said, calls);
             // Cut off counts as invalid only where the client set no limit of its own.
             bool ended = result.FinishReason != FinishReason.Length || chat.MaxTokens is not null;
-            return new Replay(whole, result, early ? await answer.Early : result.Confidence, ended && whole.Length > 0, Stopwatch.GetElapsedTime(begun));
+            return new Replay(whole, result, early ? await answer.Early : result.Confidence, ended && whole.Length > 0, timed ? Stopwatch.GetElapsedTime(begun) : TimeSpan.Zero);
         }
         catch (Exception e) when (e is EngineException { Error: not (EngineError.NotFound or EngineError.ShuttingDown) } or ApiException or Core.Redaction.RedactionException)
         {
