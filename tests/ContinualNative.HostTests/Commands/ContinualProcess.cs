@@ -72,6 +72,16 @@ internal sealed class ContinualProcess : IDisposable
         }
     }
 
+    /// <summary>The same, as soon as something holds.</summary>
+    public async Task<bool> KillOnceAsync(Func<bool> holds)
+    {
+        while (!holds() && !_process.HasExited)
+        {
+            await Task.Delay(5, TestContext.Current.CancellationToken);
+        }
+        return await KillAfterAsync(TimeSpan.Zero);
+    }
+
     /// <summary>The lines of an error stream that are no progress, which a slow machine brings about.</summary>
     public static IReadOnlyList<string> WithoutProgress(string error) =>
         [.. error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(static l => !l.StartsWith("loading the model: ", StringComparison.Ordinal) && !l.StartsWith("evaluating: ", StringComparison.Ordinal))];
