@@ -10,6 +10,9 @@ namespace ContinualNative.Host.Demo;
 /// <summary>What a demo run shows, as figures, table, page and JSON take it.</summary>
 internal static class DemoReport
 {
+    // More would tell nobody more.
+    private const int MostLost = 5;
+
     /// <summary>A week.</summary>
     public static LearningPeriod PeriodOf(DemoWeek week) => new()
     {
@@ -39,6 +42,7 @@ internal static class DemoReport
             "Frozen is the embedded model as it was in the first week; continual is what clients of the server got, routed-up answers among them; frontier is the release of the day, asked the same. What is right says the simulated world of that week.",
             "The price holds everything: routed-up requests, audits and lessons, training and serving time. An idle machine is not in it.",
             string.Create(CultureInfo.InvariantCulture, $"Of {result.GoldenBefore.Count} golden questions of the first week whose answer still holds, the model had {result.GoldenBefore.Right} right at the start and {result.GoldenAfter.Right} at the end."),
+            .. result.Golden.Where(static g => g.WasRight && !g.IsRight).Take(MostLost).Select(static g => $"Lost: '{g.Message}' is answered '{g.After}' now; right is '{g.Truth}'."),
             .. result.Options.PoisonedWeek >= 0 && result.Options.PoisonedWeek < result.Weeks.Count ? [$"In week {result.Options.PoisonedWeek + 1} a partner's system sends false corrections for all of its requests. One candidate is made that believes them, to show what the gate does then; the next one is made by the policy, which holds reports against labels."] : (string[])[],
         ],
         Run = new LearningRun { Command = command, Seed = (long)result.Options.Seed, Machine = $"{new Machine().ProcessorName ?? "unknown processor"}, {Environment.ProcessorCount} processors", Took = result.Took },
@@ -114,6 +118,7 @@ internal static class DemoReport
         json.WriteNumber("promotions", claims.Promotions);
         json.WriteNumber("refusals", claims.Refusals);
         json.WriteEndObject();
+        WriteGolden(json, result);
         json.WriteStartArray("weeks");
         foreach (DemoWeek week in result.Weeks)
         {
@@ -122,6 +127,27 @@ internal static class DemoReport
         json.WriteEndArray();
         json.WriteStartObject("history");
         LearningJson.Write(json, HistoryOf(result, command));
+        json.WriteEndObject();
+    }
+
+    // Of the questions, those that were lost or won.
+    private static void WriteGolden(Utf8JsonWriter json, DemoResult result)
+    {
+        json.WriteStartObject("golden");
+        json.WriteNumber("questions", result.Golden.Count);
+        json.WriteNumber("right_before", result.GoldenBefore.Right);
+        json.WriteNumber("right_after", result.GoldenAfter.Right);
+        json.WriteStartArray("changed");
+        foreach (GoldenAnswers golden in result.Golden.Where(static g => g.WasRight != g.IsRight))
+        {
+            json.WriteStartObject();
+            json.WriteString("message", golden.Message);
+            json.WriteString("truth", golden.Truth);
+            json.WriteString("before", golden.Before);
+            json.WriteString("after", golden.After);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
         json.WriteEndObject();
     }
 

@@ -26,7 +26,7 @@ internal sealed class DemoRun
 
     // Requests between two pauses in which the server catches up.
     private const int AtOnce = 20;
-    private const int GoldenRequests = 160;
+    private const int GoldenRequests = 400;
     private const int GoldenMarked = 120;
 
     private readonly DemoOptions _options;
@@ -62,7 +62,7 @@ internal sealed class DemoRun
         _server = server;
         DeskRequest[] golden = [.. _world.Week(0, GoldenRequests, draw: 1).Requests.Where(r => _world.TruthAt(r, _options.Weeks - 1) == r.Answer)];
         const string asksGolden = "asking the first weeks' golden questions";
-        Tally before = TallyOf(await AskAllAsync(golden, ModelAddress.Base, asksGolden, cancellationToken));
+        string?[] before = await AskAllAsync(golden, ModelAddress.Base, asksGolden, cancellationToken);
         List<DemoWeek> weeks = [];
         for (int week = 0; week < _options.Weeks; week++)
         {
@@ -70,8 +70,15 @@ internal sealed class DemoRun
             weeks.Add(done);
             _week(done);
         }
-        Tally after = TallyOf(await AskAllAsync(golden, server.Model.Engine.Adapters.Champion ?? ModelAddress.Base, asksGolden, cancellationToken));
-        return new DemoResult { Options = _options, Weeks = weeks, GoldenBefore = before, GoldenAfter = after, Verdicts = Verdicts(), Took = Stopwatch.GetElapsedTime(begun) };
+        string?[] after = await AskAllAsync(golden, server.Model.Engine.Adapters.Champion ?? ModelAddress.Base, asksGolden, cancellationToken);
+        return new DemoResult
+        {
+            Options = _options,
+            Weeks = weeks,
+            Golden = [.. golden.Select((request, i) => new GoldenAnswers(request.Message, request.Answer, before[i], after[i], IsRight(before[i], request), IsRight(after[i], request)))],
+            Verdicts = Verdicts(),
+            Took = Stopwatch.GetElapsedTime(begun),
+        };
     }
 
     // The bar rises twice: after a third of the weeks, and after two.
@@ -116,8 +123,8 @@ internal sealed class DemoRun
         }
         await SettleAsync(cancellationToken);
         // Not beside them: the engine computes one batch per adapter, and here customers would wait for the comparison's.
-        bool[] frozen = await AskAllAsync(requests, ModelAddress.Base, $"week {week + 1}: asking the frozen snapshot the same", cancellationToken);
-        asked = [.. asked.Zip(frozen, static (a, right) => a with { Frozen = right })];
+        string?[] frozen = await AskAllAsync(requests, ModelAddress.Base, $"week {week + 1}: asking the frozen snapshot the same", cancellationToken);
+        asked = [.. asked.Zip(frozen, static (a, answer) => a with { Frozen = IsRight(answer, a.Request) })];
         double serving = Stopwatch.GetElapsedTime(begun).TotalSeconds;
         if (week <= 1)
         {
@@ -159,11 +166,11 @@ internal sealed class DemoRun
         string answer = json.RootElement.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString() ?? "";
         string id = response.Headers.GetValues("x-continual-request-id").Single();
         bool up = response.Headers.GetValues("x-continual-route").Single() == "frontier";
-        bool right = Same(answer, request.Answer);
+        bool right = IsRight(answer, request);
         await ReportAsync(client, request, week, id, right, partner, cancellationToken);
         using JsonDocument parsed = JsonDocument.Parse(body);
         SimulatedAnswer frontier = _server.Frontier.Answer(SimulatedChat.Parse(parsed.RootElement), release, request.Number, empty: false);
-        return new Asked(request, id, up, right, Same(string.Concat(frontier.Pieces), request.Answer),
+        return new Asked(request, id, up, right, IsRight(string.Concat(frontier.Pieces), request),
             DemoServer.Prices.Of(frontier.PromptTokens, frontier.CachedTokens, frontier.CompletionTokens));
     }
 
@@ -179,7 +186,7 @@ internal sealed class DemoRun
     // One customer in four comes through the partner.
     private static bool IsPartner(DeskRequest request) => request.Customer[^1] is '0' or '4' or '8';
 
-    private static bool Same(string answer, string truth) => Agreement.Score(AgreementMeasure.Normalized, answer, truth) >= 1;
+    private static bool IsRight(string? answer, DeskRequest request) => answer is not null && Agreement.Score(AgreementMeasure.Normalized, answer, request.Answer) >= 1;
 
     // Customers report on a part of their requests, and now and then say what would have been right. In the poisoned week the partner's system reports
     // on everything, and every report is a false correction.
@@ -322,21 +329,19 @@ internal sealed class DemoRun
         return verdicts;
     }
 
-    // Which of them an adapter answers rightly, by itself.
-    private async Task<bool[]> AskAllAsync(IReadOnlyList<DeskRequest> requests, string adapter, string what, CancellationToken cancellationToken)
+    // What an adapter answers to each by itself; null where it could not.
+    private async Task<string?[]> AskAllAsync(IReadOnlyList<DeskRequest> requests, string adapter, string what, CancellationToken cancellationToken)
     {
-        bool[] right = new bool[requests.Count];
+        string?[] answers = new string?[requests.Count];
         int done = 0;
         Replayer replayer = new(_server.Signal, _server.Model);
         await System.Threading.Tasks.Parallel.ForAsync(0, requests.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancellationToken }, async (i, cancel) =>
         {
-            right[i] = await replayer.AskAsync(BodyOf(requests[i]), adapter, early: false, seed: 1, timed: false, cancel) is { } answer && Same(answer.Answer, requests[i].Answer);
+            answers[i] = (await replayer.AskAsync(BodyOf(requests[i]), adapter, early: false, seed: 1, timed: false, cancel))?.Answer;
             _now(what, (double)Interlocked.Increment(ref done) / requests.Count);
         });
-        return right;
+        return answers;
     }
-
-    private static Tally TallyOf(bool[] right) => new(right.Count(static r => r), right.Length);
 
     private DemoWeek Sum(int week, Asked[] asked, string release, double servingSeconds, double updateSeconds)
     {

@@ -79,6 +79,15 @@ internal sealed record DemoWeek
 /// <param name="After">The share after.</param>
 internal readonly record struct UpdateEffect(int Week, double Before, double After);
 
+/// <summary>What the model answered by itself to a question of the first week, before the first customer and after the last one.</summary>
+/// <param name="Message">What was asked.</param>
+/// <param name="Truth">The right answer.</param>
+/// <param name="Before">The embedded model's answer; null: it could not.</param>
+/// <param name="After">The last champion's.</param>
+/// <param name="WasRight">Whether the first was right.</param>
+/// <param name="IsRight">Whether the second is.</param>
+internal sealed record GoldenAnswers(string Message, string Truth, string? Before, string? After, bool WasRight, bool IsRight);
+
 /// <summary>A whole run.</summary>
 internal sealed record DemoResult
 {
@@ -86,10 +95,12 @@ internal sealed record DemoResult
 
     public required IReadOnlyList<DemoWeek> Weeks { get; init; }
 
-    /// <summary>The golden set of the first weeks, as far as its truth still holds at the end: right at the start, right at the end.</summary>
-    public required Tally GoldenBefore { get; init; }
+    /// <summary>The golden set of the first week, as far as its truth still holds at the end.</summary>
+    public required IReadOnlyList<GoldenAnswers> Golden { get; init; }
 
-    public required Tally GoldenAfter { get; init; }
+    public Tally GoldenBefore => new(Golden.Count(static g => g.WasRight), Golden.Count);
+
+    public Tally GoldenAfter => new(Golden.Count(static g => g.IsRight), Golden.Count);
 
     /// <summary>What the gate said of every adapter that it judged.</summary>
     public required IReadOnlyList<AdapterVerdict> Verdicts { get; init; }

@@ -56,7 +56,16 @@ internal sealed class FreshModelFile(CheckpointFolder folder)
     public void Delete()
     {
         File.Delete(Path);
-        if (Directory.Exists(folder.Path) && !Directory.EnumerateFileSystemEntries(folder.Path).Any())
+        if (!Directory.Exists(folder.Path))
+        {
+            return;
+        }
+        // A process that was killed may have left one half written.
+        foreach (string left in Directory.EnumerateFiles(folder.Path, System.IO.Path.GetFileName(Path) + ".*.tmp"))
+        {
+            File.Delete(left);
+        }
+        if (!Directory.EnumerateFileSystemEntries(folder.Path).Any())
         {
             Directory.Delete(folder.Path);
         }
