@@ -14,7 +14,8 @@ internal static class GateRun
         ["candidates"] = GateRunCandidates.Tables,
         ["pairs"] = GateRunRollout.PairTables,
         ["rates"] = GateRunRollout.RateTables,
-        ["drift"] = GateRunDrift.Tables,
+        ["confidences"] = GateRunDrift.ConfidenceTables,
+        ["embeddings"] = GateRunDrift.EmbeddingTables,
     };
 
     public static Task<int> RunAsync(string[] args)

@@ -7,10 +7,15 @@ internal static class GateRunDrift
 {
     private const int Dimension = 256;
 
-    public static IEnumerable<GateTable> Tables(int runs, int seed)
+    public static IEnumerable<GateTable> ConfidenceTables(int runs, int seed)
     {
         yield return PageHinkleyFalse(runs, seed);
         yield return PageHinkleyDelays(runs, seed);
+    }
+
+    /// <summary>A tenth of the runs: each takes longer than one of confidences.</summary>
+    public static IEnumerable<GateTable> EmbeddingTables(int runs, int seed)
+    {
         yield return EmbeddingFalse(Math.Max(runs / 10, 1), seed);
         yield return EmbeddingDelays(Math.Max(runs / 10, 1), seed);
     }

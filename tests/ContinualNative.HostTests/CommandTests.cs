@@ -55,7 +55,7 @@ public sealed class CommandTests(SharedServer shared) : IClassFixture<SharedServ
         {
             Assert.Skip("skipped: no SIGTERM");
         }
-        using ContinualProcess process = new("serve", "--model", shared.Files.Llama, "--listen", AnyPort, "--json", "--no-key", "--drain-timeout", "300");
+        using ContinualProcess process = new("serve", "--model", shared.Files.Llama, "--listen", AnyPort, "--json", "--no-key", "--threads", "1", "--drain-timeout", "300");
         JsonElement started = await process.StartedAsync();
         Assert.Equal(process.Id, started.GetProperty("pid").GetInt32());
         Assert.Equal("tiny", started.GetProperty("model").GetString());
@@ -75,7 +75,7 @@ public sealed class CommandTests(SharedServer shared) : IClassFixture<SharedServ
         {
             Assert.Skip("skipped: no SIGTERM");
         }
-        using ContinualProcess process = new("serve", "--model", shared.Files.Llama, "--listen", AnyPort, "--json", "--parallel", "16", "--queue", "500", "--drain-timeout", "600");
+        using ContinualProcess process = new("serve", "--model", shared.Files.Llama, "--listen", AnyPort, "--json", "--parallel", "16", "--threads", "1", "--queue", "500", "--drain-timeout", "600");
         JsonElement started = await process.StartedAsync();
         using HttpClient client = new() { BaseAddress = new Uri(started.GetProperty("listening").GetString()!), Timeout = TimeSpan.FromMinutes(5) };
         Task<HttpResponseMessage>[] running = [.. Enumerable.Range(0, 400).Select(_ => client.PostAsync("/v1/completions", new StringContent("""{"model":"tiny","prompt":"a","max_tokens":1000,"ignore_eos":true}""", Encoding.UTF8, "application/json"), Cancelled))];

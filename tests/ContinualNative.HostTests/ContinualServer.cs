@@ -52,6 +52,11 @@ public sealed class ContinualServer : IAsyncDisposable
         {
             all.AddRange(["--listen", "http://127.0.0.1:0"]);
         }
+        // Tests run side by side: threads that wait for each other at every product would wait for the other tests' too, hundreds of times as long.
+        if (!args.Contains("--threads"))
+        {
+            all.AddRange(["--threads", "1"]);
+        }
         if (ownsData)
         {
             all.AddRange(["--data", data]);

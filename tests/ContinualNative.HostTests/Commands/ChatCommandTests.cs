@@ -15,7 +15,7 @@ public sealed class ChatCommandTests : IDisposable
     public async Task Lines_in_answers_out()
     {
         string saved = Path.Combine(_folder, "chat.jsonl");
-        string[] options = ["chat", "--model", _model, "--threads", "2", "--seed", "7", "--max-tokens", "12", "--system", "Be kind."];
+        string[] options = ["chat", "--model", _model, "--threads", "1", "--seed", "7", "--max-tokens", "12", "--system", "Be kind."];
         (int code, string output, string error) = await ContinualProcess.RunAsync($"first\\\nline\n\nsecond\n/save {saved}\n/exit\nnever\n", options);
 
         Assert.True(code == 0, error);
@@ -33,7 +33,7 @@ public sealed class ChatCommandTests : IDisposable
     public async Task A_server_gives_the_same_answers()
     {
         string[] common = ["--temperature", "0", "--max-tokens", "16", "--system", "Be kind."];
-        (int here, string local, string localError) = await ContinualProcess.RunAsync("hello\nand you?\n", ["chat", "--model", _model, "--threads", "2", .. common]);
+        (int here, string local, string localError) = await ContinualProcess.RunAsync("hello\nand you?\n", ["chat", "--model", _model, "--threads", "1", .. common]);
         await using ContinualServer server = await ContinualServer.StartAsync(_model, "--parallel", "2", "--ctx", "512");
         (int there, string remote, string error) = await ContinualProcess.RunAsync("hello\nand you?\n/adapter nobody\nx\n/stats\n", ["chat", "--url", new Uri(server.BaseAddress, "/v1").ToString(), .. common]);
 
@@ -51,7 +51,7 @@ public sealed class ChatCommandTests : IDisposable
     {
         string saved = Path.Combine(_folder, "chat.jsonl");
         string input = string.Concat(Enumerable.Range(0, 8).Select(static i => $"message {i} {string.Concat(Enumerable.Repeat("and so on ", 6))}\n"));
-        (int code, _, string error) = await ContinualProcess.RunAsync($"{input}/save {saved}\n", "chat", "--model", _model, "--ctx", "160", "--max-tokens", "20", "--threads", "2", "--system", "Be kind.");
+        (int code, _, string error) = await ContinualProcess.RunAsync($"{input}/save {saved}\n", "chat", "--model", _model, "--ctx", "160", "--max-tokens", "20", "--threads", "1", "--system", "Be kind.");
 
         Assert.True(code == 0, error);
         Assert.Contains("the oldest turn was dropped", error);
@@ -67,7 +67,7 @@ public sealed class ChatCommandTests : IDisposable
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "skipped: signals are sent with kill");
         string saved = Path.Combine(_folder, "chat.jsonl");
-        using ContinualProcess chat = new("chat", "--model", TestModel.Get(new TestModelOptions { Context = 4096 }), "--threads", "2", "--seed", "1");
+        using ContinualProcess chat = new("chat", "--model", TestModel.Get(new TestModelOptions { Context = 4096 }), "--threads", "1", "--seed", "1");
         await chat.Input.WriteLineAsync("go on for long");
         await chat.Input.FlushAsync(TestContext.Current.CancellationToken);
         await ContinualProcess.UntilAsync(() => chat.Output.Length > 20, "the answer begins");
@@ -86,7 +86,7 @@ public sealed class ChatCommandTests : IDisposable
     public async Task Without_a_template_texts_are_continued_and_that_is_said()
     {
         string model = ContinualProcess.SharedFile("models/stories260K/stories260K-f32.gguf");
-        string[] greedy = ["--threads", "2", "--temperature", "0", "--max-tokens", "12"];
+        string[] greedy = ["--threads", "1", "--temperature", "0", "--max-tokens", "12"];
         (int code, string output, string error) = await ContinualProcess.RunAsync("Once upon a time\nOnce upon a time\n", ["chat", "--model", model, .. greedy]);
 
         Assert.True(code == 0, error);
@@ -109,7 +109,7 @@ public sealed class ChatCommandTests : IDisposable
     {
         string template = Path.Combine(_folder, "template.jinja");
         File.WriteAllText(template, "{{ raise_exception('never with this one') }}");
-        (int code, string output, string error) = await ContinualProcess.RunAsync("one two\n", "chat", "--model", _model, "--threads", "2", "--chat-template", template);
+        (int code, string output, string error) = await ContinualProcess.RunAsync("one two\n", "chat", "--model", _model, "--threads", "1", "--chat-template", template);
         Assert.Equal(1, code);
         Assert.Empty(output);
         Assert.Contains("never with this one", error);

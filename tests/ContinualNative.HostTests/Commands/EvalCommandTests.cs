@@ -166,7 +166,7 @@ public sealed class EvalCommandTests : IDisposable
 
     private static async Task<JsonElement> EvalAsync(params string[] options)
     {
-        (int code, string output, string error) = await ContinualProcess.RunAsync("", ["eval", "--json", "--threads", "2", .. options]);
+        (int code, string output, string error) = await ContinualProcess.RunAsync("", ["eval", "--json", "--threads", "1", .. options]);
         Assert.True(code == 0, error);
         return JsonDocument.Parse(output).RootElement;
     }

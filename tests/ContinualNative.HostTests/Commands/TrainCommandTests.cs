@@ -348,14 +348,14 @@ public sealed class TrainCommandTests : IDisposable
 
     private static async Task<JsonElement> TrainAsync(params string[] options)
     {
-        (int code, string output, string error) = await ContinualProcess.RunAsync("", ["train", "--json", "--threads", "2", .. options.Where(static o => o is not "--json")]);
+        (int code, string output, string error) = await ContinualProcess.RunAsync("", ["train", "--json", "--threads", "1", .. options.Where(static o => o is not "--json")]);
         Assert.True(code == 0, error);
         return JsonDocument.Parse(output).RootElement;
     }
 
     private static async Task<JsonElement> EvalAsync(params string[] options)
     {
-        (int code, string output, string error) = await ContinualProcess.RunAsync("", ["eval", "--json", "--threads", "2", "--max-tokens", "0", .. options]);
+        (int code, string output, string error) = await ContinualProcess.RunAsync("", ["eval", "--json", "--threads", "1", "--max-tokens", "0", .. options]);
         Assert.True(code == 0, error);
         return JsonDocument.Parse(output).RootElement;
     }

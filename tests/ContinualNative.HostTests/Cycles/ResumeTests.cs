@@ -17,7 +17,7 @@ public sealed class ResumeTests(CycleFixture fixture)
     public async Task A_cycle_whose_server_is_killed_in_every_state_ends_as_if_it_was_not()
     {
         string data = await fixture.TaughtAsync();
-        string[] flags = ["serve", "--model", fixture.Files.Llama, "--listen", "http://127.0.0.1:0", "--json", .. fixture.Flags(), "--data", data];
+        string[] flags = ["serve", "--model", fixture.Files.Llama, "--listen", "http://127.0.0.1:0", "--json", "--threads", "1", .. fixture.Flags(), "--data", data];
         try
         {
             foreach (CycleState state in (CycleState[])[CycleState.Curating, CycleState.Training, CycleState.Evaluating, CycleState.Shadow, CycleState.Canary])

@@ -28,7 +28,7 @@ public sealed class ScheduleTests(CycleFixture fixture)
         string data = await fixture.TaughtAsync();
         try
         {
-            await using ContinualServer server = await fixture.StartAsync(data, set ? """{"from_base_every":3}""" : """{"from_base_every":3,"epochs":3}""", "--schedule", "*/2 * * * * *");
+            await using ContinualServer server = await fixture.StartAsync(data, set ? """{"from_base_every":3}""" : """{"from_base_every":3,"epochs":3}""", "--schedule", "*/2 * * * * *", "--threads", "0");
             await using ChatLoad load = new(server.BaseAddress, set ? [.. Enumerable.Range(0, Changes).SelectMany(change => fixture.Questions(Stable, AnswerOf(change)))] : fixture.Questions(2000));
             ConcurrentQueue<(long At, bool Training)> phases = new();
             using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(Cancelled);

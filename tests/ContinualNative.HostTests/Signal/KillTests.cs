@@ -25,7 +25,7 @@ public sealed class KillTests
         {
             for (int kill = 0; kill < kills; kill++)
             {
-                using (ContinualProcess server = new("serve", "--model", files.Llama, "--data", data, "--listen", "http://127.0.0.1:0", "--parallel", "4", "--ctx", "256", "--json"))
+                using (ContinualProcess server = new("serve", "--model", files.Llama, "--data", data, "--listen", "http://127.0.0.1:0", "--parallel", "4", "--ctx", "256", "--threads", "1", "--json"))
                 {
                     string address = (await server.StartedAsync()).GetProperty("listening").GetString()!;
                     using HttpClient client = new() { BaseAddress = new Uri(address), Timeout = TimeSpan.FromSeconds(30) };
