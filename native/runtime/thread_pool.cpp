@@ -110,6 +110,38 @@ struct thread_pool::state {
     int start_error = 0;
     std::exception_ptr error;
 
+    // What crosses over between lead()'s caller and worker 0, each way one call at a time.
+    struct errand {
+        void (*call)(void *) = nullptr; // null: nothing to do
+        void * context = nullptr;
+        std::exception_ptr error;
+
+        // Done under the lock of `mutex`, but for the call itself.
+        void carry_out(std::unique_lock<std::mutex> & lock) noexcept {
+            lock.unlock();
+            std::exception_ptr thrown;
+            try {
+                call(context);
+            } catch (...) {
+                thrown = std::current_exception();
+            }
+            lock.lock();
+            error = std::move(thrown);
+            call = nullptr;
+        }
+
+        void rethrow() {
+            if (error) {
+                std::rethrow_exception(std::exchange(error, nullptr));
+            }
+        }
+    };
+    errand led;
+    errand handed_back;
+    std::condition_variable crossed; // one of them has begun or ended
+    // Worker 0 is in lead()'s body, and the caller of run().
+    std::atomic<bool> leads{false};
+
     std::vector<std::thread> workers;
 
     void take_tasks(int32_t worker) noexcept {
@@ -162,7 +194,7 @@ struct thread_pool::state {
             quiet.notify_all();
         }
         uint64_t seen = 0;
-        const auto called = [&] { return generation.load(std::memory_order_acquire) != seen || stop.load(std::memory_order_relaxed); };
+        const auto called = [&] { return generation.load(std::memory_order_acquire) != seen || stop.load(std::memory_order_relaxed) || (worker == 0 && leads.load()); };
         for (;;) {
             if (!(spins && spin(called))) {
                 std::unique_lock lock(mutex);
@@ -172,6 +204,13 @@ struct thread_pool::state {
             }
             if (stop.load(std::memory_order_relaxed)) {
                 return;
+            }
+            if (worker == 0 && leads.load()) {
+                std::unique_lock lock(mutex);
+                led.carry_out(lock);
+                leads.store(false);
+                crossed.notify_all();
+                continue;
             }
             seen = generation.load(std::memory_order_acquire);
             inside.fetch_add(1);
@@ -230,7 +269,7 @@ void thread_pool::run_erased(int64_t tasks, void (*call)(void *, int64_t, int32_
     if (tasks <= 0) {
         return;
     }
-    const bool caller_works = s.policy == scheduling::normal;
+    const bool caller_works = s.policy == scheduling::normal || s.leads.load();
     if (caller_works && (tasks == 1 || s.threads == 1)) {
         for (int64_t task = 0; task < tasks; task++) {
             call(context, task, 0);
@@ -261,6 +300,42 @@ void thread_pool::run_erased(int64_t tasks, void (*call)(void *, int64_t, int32_
     if (s.error) {
         std::rethrow_exception(std::exchange(s.error, nullptr));
     }
+}
+
+void thread_pool::lead_erased(void (*call)(void *), void * context) {
+    state & s = *state_;
+    if (s.policy == scheduling::normal) {
+        call(context);
+        return;
+    }
+    std::unique_lock lock(s.mutex);
+    s.led.call = call;
+    s.led.context = context;
+    s.leads.store(true);
+    s.work.notify_all();
+    for (;;) {
+        s.crossed.wait(lock, [&] { return s.led.call == nullptr || s.handed_back.call != nullptr; });
+        if (s.handed_back.call == nullptr) {
+            break;
+        }
+        s.handed_back.carry_out(lock);
+        s.crossed.notify_all();
+    }
+    s.led.rethrow();
+}
+
+void thread_pool::hand_back_erased(void (*call)(void *), void * context) {
+    state & s = *state_;
+    if (!s.leads.load()) {
+        call(context);
+        return;
+    }
+    std::unique_lock lock(s.mutex);
+    s.handed_back.call = call;
+    s.handed_back.context = context;
+    s.crossed.notify_all();
+    s.crossed.wait(lock, [&] { return s.handed_back.call == nullptr; });
+    s.handed_back.rethrow();
 }
 
 } // namespace continual

@@ -15,8 +15,8 @@ enum class scheduling : int32_t {
     idle = 1,
 };
 
-// `threads` workers, the calling thread among them while it is in run(). Not reentrant; one caller at a time. Workers sleep
-// between runs (a short spin first, none with scheduling::idle).
+// `threads` workers, the calling thread among them while it is in run(), unless scheduling::idle leaves it out. Not reentrant; one caller at a time. Workers
+// sleep between runs (a short spin first, none with scheduling::idle).
 class thread_pool {
 public:
     // Throws std::system_error when a thread can't be made. With scheduling::idle all work is done by threads of the pool, and the caller only waits, so
@@ -39,8 +39,26 @@ public:
             const_cast<void *>(static_cast<const void *>(&body)));
     }
 
+    // Calls body() once, and returns when it has ended; what it throws is thrown here. With scheduling::idle a thread of the pool calls it, and is the caller of the
+    // run() within, so that many of them cost no change of threads each. run() belongs to the body until then. Not within a body.
+    template <typename Body>
+    void lead(Body && body) {
+        using function = std::remove_reference_t<Body>;
+        lead_erased([](void * context) { (*static_cast<function *>(context))(); }, const_cast<void *>(static_cast<const void *>(&body)));
+    }
+
+    // Within a body of lead(), outside of run(): calls body() on the thread that is in lead(), and returns when it has ended; what it throws is thrown here. Elsewhere it
+    // just calls it.
+    template <typename Body>
+    void hand_back(Body && body) {
+        using function = std::remove_reference_t<Body>;
+        hand_back_erased([](void * context) { (*static_cast<function *>(context))(); }, const_cast<void *>(static_cast<const void *>(&body)));
+    }
+
 private:
     void run_erased(int64_t tasks, void (*call)(void *, int64_t, int32_t), void * context);
+    void lead_erased(void (*call)(void *), void * context);
+    void hand_back_erased(void (*call)(void *), void * context);
 
     struct state;
     std::unique_ptr<state> state_;

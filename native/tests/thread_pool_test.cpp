@@ -141,6 +141,71 @@ TEST(thread_pool_leaves_the_caller_its_scheduling) {
 #endif
 }
 
+TEST(thread_pool_is_led_by_one_of_its_own) {
+    for (const scheduling policy : {scheduling::normal, scheduling::idle}) {
+        for (const int32_t threads : {1, 2, 5}) {
+            thread_pool pool(threads, policy);
+            const std::thread::id caller = std::this_thread::get_id();
+            for (int time = 0; time < 20; time++) {
+                std::thread::id leader;
+                std::vector<int> times(200);
+                std::atomic<bool> in_range{true};
+                int handed = 0;
+                pool.lead([&] {
+                    leader = std::this_thread::get_id();
+                    for (int run = 0; run < 10; run++) {
+                        pool.run(200, [&](int64_t task, int32_t worker) {
+                            times[static_cast<size_t>(task)]++;
+                            if (worker < 0 || worker >= threads) {
+                                in_range = false;
+                            }
+                        });
+                        pool.hand_back([&] { handed += std::this_thread::get_id() == caller ? 1 : 0; });
+                    }
+                });
+                CHECK_EQ(leader == caller, policy == scheduling::normal);
+                CHECK_EQ(handed, 10);
+                CHECK(in_range);
+                for (const int count : times) {
+                    CHECK_EQ(count, 10);
+                }
+                // And by itself again.
+                std::atomic<int> count{0};
+                pool.run(7, [&](int64_t, int32_t) { count++; });
+                CHECK_EQ(count.load(), 7);
+            }
+        }
+    }
+}
+
+TEST(thread_pool_throws_what_its_leader_or_its_caller_threw) {
+    for (const scheduling policy : {scheduling::normal, scheduling::idle}) {
+        for (const int32_t threads : {1, 3}) {
+            thread_pool pool(threads, policy);
+            const auto thrown_by = [&](auto && body) -> std::string {
+                try {
+                    pool.lead(body);
+                } catch (const std::runtime_error & error) {
+                    return error.what();
+                }
+                return "nothing";
+            };
+            for (int time = 0; time < 5; time++) {
+                CHECK_EQ(thrown_by([] { throw std::runtime_error("led"); }), "led");
+                CHECK_EQ(thrown_by([&] { pool.run(5, [](int64_t task, int32_t) { task == 2 ? throw std::runtime_error("task") : void(); }); }), "task");
+                CHECK_EQ(thrown_by([&] { pool.hand_back([] { throw std::runtime_error("handed"); }); }), "handed");
+                CHECK_EQ(thrown_by([&] {
+                    try {
+                        pool.hand_back([] { throw std::runtime_error("handed"); });
+                    } catch (const std::runtime_error &) {
+                        pool.run(5, [](int64_t, int32_t) {});
+                    }
+                }), "nothing");
+            }
+        }
+    }
+}
+
 TEST(cpu_names_its_instructions) {
     CHECK(static_cast<int32_t>(preferred_isa()) <= static_cast<int32_t>(best_isa()));
     CHECK_EQ(std::string(name(isa::portable)), "portable");

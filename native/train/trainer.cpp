@@ -306,7 +306,13 @@ void trainer::use_slice(cn_slice slice, void * user, double seconds) {
     std::function<void()> between;
     if (slice != nullptr) {
         between = [this, slice, user] {
-            if (slice(user) != 0 && !uninterrupted_) {
+            int32_t stop = 0;
+            if (pool_ != nullptr) {
+                pool_->hand_back([&] { stop = slice(user); });
+            } else {
+                stop = slice(user);
+            }
+            if (stop != 0 && !uninterrupted_) {
                 throw error(failure::cancelled, "stopped by the slice callback");
             }
         };
@@ -544,6 +550,16 @@ void trainer::dpo_coefficients(const cn_batch_train & batch, const gathered & g,
     loss.weight = loss.pairs;
 }
 
+// On a processor all of it is led by one thread of the pool: a small model's products are too short to hand over each.
+template <typename Body>
+void trainer::lead(Body && body) {
+    if (pool_ != nullptr) {
+        pool_->lead(body);
+    } else {
+        body();
+    }
+}
+
 cn_loss trainer::run(const cn_batch_train & batch, bool train, float * log_probs) {
     check(batch);
     gathered g = gather(batch);
@@ -555,6 +571,12 @@ cn_loss trainer::run(const cn_batch_train & batch, bool train, float * log_probs
         loss.pairs = batch.dpo != 0 ? batch.sequences / 2 : 0;
         return loss;
     }
+    lead([&] { loss = compute(batch, g, train, log_probs); });
+    return loss;
+}
+
+cn_loss trainer::compute(const cn_batch_train & batch, gathered & g, bool train, float * log_probs) {
+    cn_loss loss{};
     graph_batch packed;
     packed.count = batch.count;
     packed.sequences = batch.sequences;
@@ -634,6 +656,12 @@ cn_update trainer::update() {
     if (gathered_batches_ == 0) {
         refuse("there is no gradient: accumulate a batch before the update");
     }
+    cn_update result{};
+    lead([&] { result = apply(); });
+    return result;
+}
+
+cn_update trainer::apply() {
     // Applied or skipped, they are done with.
     gathered_batches_ = 0;
     cn_update result{};

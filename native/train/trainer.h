@@ -61,7 +61,11 @@ private:
     class whole;
     struct gathered;
     gathered gather(const cn_batch_train & batch);
+    template <typename Body>
+    void lead(Body && body);
     cn_loss run(const cn_batch_train & batch, bool train, float * log_probs);
+    cn_loss compute(const cn_batch_train & batch, gathered & g, bool train, float * log_probs);
+    cn_update apply();
     void dpo_coefficients(const cn_batch_train & batch, const gathered & rows, cn_loss & loss);
     void check(const cn_batch_train & batch) const;
     cn_loss sum(const gathered & rows, const cn_batch_train & batch) const;
