@@ -56,6 +56,22 @@ internal static class CommandRun
     /// <summary>A text of somebody else for the terminal: it must not move the cursor of whoever reads it.</summary>
     public static string Printable(string text) => string.Concat(text.Select(static c => char.IsControl(c) && c is not ('\n' or '\t') ? '\uFFFD' : c));
 
+    /// <summary>Makes the folder of an option where there is none, and tries whether it takes a file: before the work, not after it. Throws <see cref="SettingException"/>.</summary>
+    public static void MakeFolder(string option, string path)
+    {
+        try
+        {
+            Directory.CreateDirectory(path);
+            string probe = Path.Combine(path, $".probe.{Guid.NewGuid():N}");
+            File.WriteAllBytes(probe, [0]);
+            File.Delete(probe);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SettingException(option, $"'{path}' is no folder that can be made and written into ({e.Message.TrimEnd('.')}); name another one");
+        }
+    }
+
     /// <summary>One JSON object on standard output.</summary>
     public static void WriteJson(Action<Utf8JsonWriter> write)
     {

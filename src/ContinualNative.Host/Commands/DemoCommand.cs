@@ -67,6 +67,7 @@ internal static class DemoCommand
         Command command = new("corpus", "Write the text that the embedded model was grown from, for 'continual pretrain'.") { output };
         command.SetAction((parsed, _) => CommandRun.GuardAsync("demo corpus", () =>
         {
+            CommandRun.MakeFolder("out", parsed.GetValue(output)!);
             Console.Out.WriteLine(CorpusWriter.Write(parsed.GetValue(output)!));
             return Task.FromResult(ExitCodes.Ok);
         }));
@@ -79,8 +80,8 @@ internal static class DemoCommand
         {
             throw new SettingException("model", $"there is no file '{options.Model}'");
         }
-        // Before the minutes of work rather than after: whoever can't write there should know now.
-        Directory.CreateDirectory(output);
+        CommandRun.MakeFolder("out", output);
+        CommandRun.MakeFolder("data", options.Data);
         LearningLiveOptions live = new() { Title = string.Create(CultureInfo.InvariantCulture, $"ContinualNative demo, seed {options.Seed}"), Periods = options.Weeks };
         DemoResult result = await LearningLiveView.RunAsync(live, view =>
             new DemoRun(options, week => view.Period(DemoReport.PeriodOf(week)), view.Now).RunAsync(cancellationToken));

@@ -51,7 +51,6 @@ internal sealed class DemoServer : IAsyncDisposable
     /// <summary>Starts both. Throws <see cref="SettingException"/> and what loading a model throws.</summary>
     public static async Task<DemoServer> StartAsync(DemoOptions options, IReadOnlyList<SimulatedRelease> releases, CancellationToken cancellationToken)
     {
-        Directory.CreateDirectory(options.Data);
         DemoClock clock = new();
         SimulatedKnowledge knowledge = new();
         WebApplication frontier = SimulatedFrontier.Build(new SimulatedFrontierOptions { Knowledge = knowledge, Releases = releases, Seed = options.Seed });
