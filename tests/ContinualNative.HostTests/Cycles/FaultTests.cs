@@ -141,7 +141,7 @@ public sealed class FaultTests(CycleFixture fixture)
         {
             // Nothing is audited: the gate asks the teacher itself, about what is held out.
             await using ContinualServer server = await fixture.StartAsync(data, """{"gate_labels":100,"shadow_hours":0.0003}""", "--audit", "0", "--holdout", "0.5", "--teach-per-day", "1");
-            await TeachWithoutLabelsAsync(server);
+            await server.TeachAsync(fixture, train: 30, judged: 40);
             Func<string, CancellationToken, Task<bool>> ask = server.Signal.AskTeacher;
             int asked = 0;
             server.Signal.AskTeacher = (request, cancel) =>
@@ -166,17 +166,6 @@ public sealed class FaultTests(CycleFixture fixture)
             fixture.Teacher.Fail(null);
             CycleFixture.Delete(data);
         }
-    }
-
-    private async Task TeachWithoutLabelsAsync(ContinualServer server)
-    {
-        foreach (string question in fixture.Questions(30))
-        {
-            Assert.Equal("frontier", (await server.PostAsync("/v1/chat/completions", CycleCalls.Chat(question, "\"route\":\"frontier\""))).Route);
-        }
-        await Parallel.ForEachAsync(fixture.Questions(40), new ParallelOptions { MaxDegreeOfParallelism = 4, CancellationToken = Cancelled }, async (question, _) =>
-            Assert.Equal("local", (await server.PostAsync("/v1/chat/completions", CycleCalls.Chat(question))).Route));
-        await server.Signal.Store!.FlushAsync(Cancelled);
     }
 
     private static void Truncate(string path)
