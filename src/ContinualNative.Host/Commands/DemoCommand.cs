@@ -115,11 +115,18 @@ internal static class DemoCommand
         Line($"forgotten         {100 * claims.Forgotten:0.0} points on the first week's golden questions (1 or less)");
         if (claims.Effects.Count > 0)
         {
-            Line($"after an update   {claims.Effects.Average(static e => e.After):P0} of what had changed goes up, {claims.Effects.Average(static e => e.Before):P0} before it; it falls after {claims.Effects.Count(static e => e.After < e.Before)} of {claims.Effects.Count}");
+            Line($"after an update   {Of(claims, static e => e.All)}; requests about what changed later are left out");
+            Line($"                  of what had changed: {Of(claims, static e => e.Changed)}");
         }
         Line($"updates           {claims.Promotions} promoted, {claims.Refusals} refused or taken back");
 
         static void Line(FormattableString line) => Console.Out.WriteLine(FormattableString.Invariant(line));
+
+        static string Of(DemoClaims claims, Func<UpdateEffect, ShareChange> which)
+        {
+            ShareChange[] changes = [.. claims.Effects.Select(which)];
+            return FormattableString.Invariant($"{changes.Average(static c => c.After):P0} go up, {changes.Average(static c => c.Before):P0} before it; it falls after {changes.Count(static c => c.Falls)} of {changes.Length}");
+        }
     }
 
     private static void CheckFolder(string? data)

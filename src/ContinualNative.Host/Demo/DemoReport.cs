@@ -74,19 +74,30 @@ internal static class DemoReport
         {
             // A candidate is trained at the end of a week and promoted in the next one, or never.
             int trained = i - 1;
-            if (weeks[i].Events.Any(static e => e.Kind == LearningEventKind.Promotion) && ShareUp(weeks[trained], trained) is { } before && ShareUp(weeks[i + 1], trained) is { } after)
+            if (weeks[i].Events.Any(static e => e.Kind == LearningEventKind.Promotion) && Changed(weeks[trained], trained) is { Sent: > 0 } before && Changed(weeks[i + 1], trained) is { Sent: > 0 } after)
             {
-                effects.Add(new UpdateEffect(weeks[i].Week, before, after));
+                effects.Add(new UpdateEffect(
+                    weeks[i].Week,
+                    new ShareChange(Share(Sum(before, Unchanged(weeks[trained]))), Share(Sum(after, Unchanged(weeks[i + 1])))),
+                    new ShareChange(Share(before), Share(after))));
             }
         }
         return effects;
+
+        static double Share((int Sent, int Up) of) => (double)of.Up / of.Sent;
+        static (int Sent, int Up) Sum((int Sent, int Up) a, (int Sent, int Up) b) => (a.Sent + b.Sent, a.Up + b.Up);
     }
 
-    private static double? ShareUp(DemoWeek week, int changedBy)
+    private static (int Sent, int Up) Changed(DemoWeek week, int changedBy)
     {
         (Tally Sent, int Up)[] changed = [.. week.ByChange.Where(c => c.Key <= changedBy).Select(static c => c.Value)];
-        int sent = changed.Sum(static c => c.Sent.Count);
-        return sent > 0 ? (double)changed.Sum(static c => c.Up) / sent : null;
+        return (changed.Sum(static c => c.Sent.Count), changed.Sum(static c => c.Up));
+    }
+
+    private static (int Sent, int Up) Unchanged(DemoWeek week)
+    {
+        (Tally sent, _, int up) = week.ByKind.GetValueOrDefault(RequestKind.Known);
+        return (sent.Count, up);
     }
 
     /// <summary>All of it as the fields of a JSON object.</summary>
@@ -110,8 +121,10 @@ internal static class DemoReport
         {
             json.WriteStartObject();
             json.WriteNumber("week", effect.Week + 1);
-            json.WriteNumber("before", Math.Round(effect.Before, 4));
-            json.WriteNumber("after", Math.Round(effect.After, 4));
+            json.WriteNumber("before", Math.Round(effect.All.Before, 4));
+            json.WriteNumber("after", Math.Round(effect.All.After, 4));
+            json.WriteNumber("changed_before", Math.Round(effect.Changed.Before, 4));
+            json.WriteNumber("changed_after", Math.Round(effect.Changed.After, 4));
             json.WriteEndObject();
         }
         json.WriteEndArray();
@@ -222,7 +235,7 @@ internal sealed record DemoClaims
     /// <summary>Points lost on the first week's golden questions; 0.01 or less is claimed.</summary>
     public required double Forgotten { get; init; }
 
-    /// <summary>What each update did to the share routed up of what had changed; that it falls is claimed.</summary>
+    /// <summary>What each update did to the share routed up; that it falls is claimed.</summary>
     public required IReadOnlyList<UpdateEffect> Effects { get; init; }
 
     public required int Promotions { get; init; }

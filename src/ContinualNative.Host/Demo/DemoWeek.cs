@@ -71,13 +71,19 @@ internal sealed record DemoWeek
 }
 
 /// <summary>
-/// The share routed up of requests about what had changed when an update was trained: in the week that it was trained on, its last one, and in the week after its promotion. What changed later is in neither: it
-/// could not have learned that.
+/// What a promotion did to the share routed up: in the week that the update was trained on, its last one, and in the week after its promotion. Requests about what changed later are in neither: it could not
+/// have learned that. (They are paid for from the same budget, though.)
 /// </summary>
 /// <param name="Week">The week of its promotion.</param>
-/// <param name="Before">The share before, 0 to 1.</param>
-/// <param name="After">The share after.</param>
-internal readonly record struct UpdateEffect(int Week, double Before, double After);
+/// <param name="All">Of all other requests.</param>
+/// <param name="Changed">Of those about something that had changed since the first week: a tenth to a quarter of all requests, so that one week says little.</param>
+internal readonly record struct UpdateEffect(int Week, ShareChange All, ShareChange Changed);
+
+/// <summary>A share before and after something, 0 to 1 each.</summary>
+internal readonly record struct ShareChange(double Before, double After)
+{
+    public bool Falls => After < Before;
+}
 
 /// <summary>What the model answered by itself to a question of the first week, before the first customer and after the last one.</summary>
 /// <param name="Message">What was asked.</param>

@@ -1,5 +1,6 @@
 using ContinualNative.Core.Economics;
 using ContinualNative.Host.Demo;
+using ContinualNative.Host.Demo.World;
 using ContinualNative.Host.Reporting.Learning;
 
 namespace ContinualNative.HostTests.Demo;
@@ -21,8 +22,10 @@ public sealed class DemoReportTests
         IReadOnlyList<UpdateEffect> effects = DemoReport.EffectsOf(weeks);
         // The last week's promotion has no week after it.
         Assert.Equal(2, effects.Count);
-        Assert.Equal(new UpdateEffect(2, 10 / 20.0, 2 / 20.0), effects[0]);
-        Assert.Equal(new UpdateEffect(3, 13 / 30.0, 3 / 20.0), effects[1]);
+        Assert.Equal(new UpdateEffect(2, new ShareChange((10 + 30) / 120.0, (2 + 30) / 120.0), new ShareChange(10 / 20.0, 2 / 20.0)), effects[0]);
+        Assert.Equal(new UpdateEffect(3, new ShareChange((13 + 30) / 130.0, (3 + 30) / 120.0), new ShareChange(13 / 30.0, 3 / 20.0)), effects[1]);
+        Assert.True(effects[0].All.Falls);
+        Assert.False(new ShareChange(0.5, 0.5).Falls);
         Assert.Empty(DemoReport.EffectsOf([Week(0, true), Week(1, true), Week(2, false)]));
     }
 
@@ -35,7 +38,7 @@ public sealed class DemoReportTests
         Local = default,
         RoutedUp = 0,
         RoutedUpByQuarter = [],
-        ByKind = new Dictionary<Host.Demo.World.RequestKind, (Tally Sent, Tally Frozen, int Up)>(),
+        ByKind = new Dictionary<RequestKind, (Tally Sent, Tally Frozen, int Up)> { [RequestKind.Known] = (new Tally(0, 100), default, 30) },
         ByChange = changes.ToDictionary(static c => c.Since, static c => (new Tally(0, c.Requests), c.Up)),
         Cost = Money.Zero,
         Escalation = Money.Zero,
