@@ -16,8 +16,8 @@ public sealed record GateOptions
     /// <summary>Fresh pairs below which nothing passes.</summary>
     public int MinimumFresh { get; init; } = 30;
 
-    /// <summary>Fresh pairs from which on a candidate whose gain is not shown is rejected.</summary>
-    public int MostFresh { get; init; } = 400;
+    /// <summary>Fresh pairs from which on a candidate whose gain is not shown is rejected. With 400 of them half of the candidates that are three points better would be, with 800 a quarter.</summary>
+    public int MostFresh { get; init; } = 800;
 
     /// <summary>Whether it must be better; false: not worse by more than <see cref="Margin"/> is enough, as for a new base model.</summary>
     public bool RequireGain { get; init; } = true;

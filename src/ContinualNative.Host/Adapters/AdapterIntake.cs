@@ -15,6 +15,15 @@ internal sealed class AdapterIntake(AdapterShelf shelf, TrafficStore store, Base
     /// <summary>Whether an import was deleted before it ever answered: its record stays, and its id is free.</summary>
     public static bool IsDeleted(AdapterRecord adapter) => adapter is { Origin: AdapterOrigin.Imported, Status: AdapterStatus.Candidate, File: null };
 
+    /// <summary>What writes a copy of a file, for <see cref="TakeAsync"/>.</summary>
+    public static Func<string, Task> CopyOf(string path, CancellationToken cancellationToken) => async target =>
+    {
+        await using FileStream from = File.OpenRead(path);
+        await using FileStream to = new(target, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16, useAsync: true);
+        await from.CopyToAsync(to, cancellationToken);
+        to.Flush(flushToDisk: true);
+    };
+
     /// <summary>
     /// Takes one in; the same file under the same id again gives what is there already, and puts a file back that was lost. Throws <see cref="EngineException"/>
     /// (Conflict for an id that is taken, InvalidRequest, BadFile), <see cref="IOException"/> and <see cref="StoreException"/>.

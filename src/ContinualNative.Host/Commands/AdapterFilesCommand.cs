@@ -97,12 +97,6 @@ internal static class AdapterFilesCommand
             throw new SettingException("FILE_OR_FOLDER", Directory.Exists(path) ? $"the folder '{path}' is none in PEFT's form: it has no adapter_config.json" : $"there is no '{path}'", "FILE_OR_FOLDER");
         }
         AdapterFile.Read(path);
-        return async target =>
-        {
-            await using FileStream from = File.OpenRead(path);
-            await using FileStream to = new(target, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16, useAsync: true);
-            await from.CopyToAsync(to, cancellationToken);
-            to.Flush(flushToDisk: true);
-        };
+        return AdapterIntake.CopyOf(path, cancellationToken);
     }
 }

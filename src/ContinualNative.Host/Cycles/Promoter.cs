@@ -2,8 +2,10 @@ using System.Text.Json;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Engine;
+using ContinualNative.Host.Adapters;
 using ContinualNative.Host.Serving;
 using ContinualNative.Host.Signal;
+using ContinualNative.Host.Training;
 using ContinualNative.Storage;
 
 namespace ContinualNative.Host.Cycles;
@@ -75,13 +77,17 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
     }
 
     /// <summary>
-    /// Brings the store's champion into a freshly loaded engine; where its file is broken, the one before it, rollbacks undone, whose file is whole. Gives what answers now.
+    /// Brings the store's champion into a freshly loaded engine; where its file is broken, the one before it, rollbacks undone, whose file is whole. Until an update or a person has chosen a champion, it is
+    /// <paramref name="startAdapter"/>, which goes into the data folder, so that updates begin with it and can be taken back to it. Gives what answers now.
     /// </summary>
+    /// <param name="startAdapter">The file that the engine was started with, or null.</param>
+    /// <param name="cancellationToken">Stops before the store is written to.</param>
     public async Task<string> RestoreAsync(string? startAdapter, CancellationToken cancellationToken)
     {
         IReadOnlyList<PromotionRecord> promotions = store.Promotions(MostRead);
-        if (promotions.Count == 0)
+        if (promotions.All(static p => p.Reason == PromotionReason.Start))
         {
+            await StartAsync(startAdapter, promotions is [{ } last, ..] ? last.Adapter : ModelAddress.Base, cancellationToken);
             return Champion;
         }
         if (startAdapter is not null)
@@ -111,6 +117,43 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
             return adapter;
         }
         return Champion;
+    }
+
+    // What can't be taken in answers nevertheless: that is what was asked for.
+    private async Task StartAsync(string? path, string last, CancellationToken cancellationToken)
+    {
+        try
+        {
+            if (path is not null)
+            {
+                await TakeInAsync(path, cancellationToken);
+            }
+            if (Champion != last)
+            {
+                await store.PromoteAsync(new PromotionRecord { At = hub.Time.GetUtcNow(), Adapter = Champion, Previous = last, Reason = PromotionReason.Start, Evidence = ByHand("start", store.LastSequence()) });
+            }
+        }
+        catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
+        {
+            LogStartNotTaken(logger, path, e.Message);
+        }
+    }
+
+    // Under the name that the engine gave it, or where another file has that, with the beginning of its hash.
+    private async Task TakeInAsync(string path, CancellationToken cancellationToken)
+    {
+        string name = Champion, hash = FileHash.Of(path), id = name;
+        if (store.Adapter(name) is { } other && !AdapterIntake.IsDeleted(other) && other.Hash != hash)
+        {
+            id = $"{name[..Math.Min(name.Length, 48)]}-{hash[..8]}";
+        }
+        await new AdapterIntake(shelf, store, BaseModel.Of(model), hub.Time).TakeAsync(id, path, "named when the server started", AdapterIntake.CopyOf(path, cancellationToken), cancellationToken);
+        if (id != name)
+        {
+            await shelf.LoadAsync(model, id, cancellationToken);
+            model.Engine.Adapters.Promote(id);
+            model.Engine.Adapters.Unload(name);
+        }
     }
 
     // Decision: the store is told. A candidate is compared with what answers, and the store refuses to promote one that was compared with another champion than its own.
@@ -169,6 +212,9 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
 
     [LoggerMessage(1503, LogLevel.Error, "The champion '{Champion}' could not be restored; '{Adapter}' answers instead")]
     private static partial void LogFellBack(ILogger logger, string champion, string adapter);
+
+    [LoggerMessage(1505, LogLevel.Warning, "--adapter {Path} answers, but it can't be taken into the data folder: {Reason} Until then an update begins with the bare model, and nothing can be taken back to that adapter")]
+    private static partial void LogStartNotTaken(ILogger logger, string? path, string reason);
 
     [LoggerMessage(1504, LogLevel.Warning, "--adapter {Path} is not used: '{Champion}' was promoted since, and stays champion. 'continual adapters import' and 'promote' bring another one in")]
     private static partial void LogStartIgnored(ILogger logger, string path, string champion);

@@ -32,8 +32,8 @@ public sealed class GateTests
     [Fact]
     public void No_gain_is_undecided_until_there_have_been_enough_requests()
     {
-        Assert.Equal(GateDecision.Undecided, Gate.Judge(Options, new GateInput { Fresh = Pairs("a", 399, 8, 6) }).Decision);
-        GateVerdict late = Gate.Judge(Options, new GateInput { Fresh = Pairs("a", 400, 8, 6) });
+        Assert.Equal(GateDecision.Undecided, Gate.Judge(Options, new GateInput { Fresh = Pairs("a", 799, 16, 12) }).Decision);
+        GateVerdict late = Gate.Judge(Options, new GateInput { Fresh = Pairs("a", 800, 16, 12) });
         Assert.Equal(GateDecision.Reject, late.Decision);
         Assert.Contains("not shown", late.Summary, StringComparison.Ordinal);
     }
