@@ -25,7 +25,7 @@ internal static class ServeSettings
         new("kv-tokens", "N", "Tokens that the KV cache holds, shared by all (default: parallel × ctx).", static (o, v) => o with { KvTokens = Whole(v) }),
         new("threads", "N", "Threads that compute (default: one per physical core).", static (o, v) => o with { Threads = Whole(v) }),
         new("gpu-layers", "N", "Layers to put on the GPU; -1: all (default: 0).", static (o, v) => o with { GpuLayers = Whole(v) }),
-        new("adapter", "FILE", "A GGUF LoRA adapter that answers from the start.", static (o, v) => o with { Adapter = v }),
+        new("adapter", "FILE", "A GGUF LoRA adapter that answers from the start; updates go on from it.", static (o, v) => o with { Adapter = v }),
         new("chat-template", "FILE", "A Jinja chat template to use instead of the model's own.", static (o, v) => o with { ChatTemplate = v }),
         new("require-key", null, "Ask for an API key even on a loopback address.", static (o, v) => o with { RequireKey = Flag(v) }),
         new("no-key", null, "Ask for no API key even on an address that other machines can reach.", static (o, v) => o with { NoKey = Flag(v) }),
