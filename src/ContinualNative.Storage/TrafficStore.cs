@@ -118,8 +118,11 @@ public sealed partial class TrafficStore : IAsyncDisposable
     public IReadOnlyList<ReadOnlyMemory<float>> KnownEmbeddings(int most) =>
         _readers.Read(session => _signal.KnownEmbeddings(session, most));
 
-    /// <summary>Prompts (stored requests of the chat kind, as JSON) of the newest requests that were answered rightly or learned from by a champion, and of those that <paramref name="adapter"/> answered wrongly.</summary>
-    public IReadOnlyList<(string Prompt, bool Right)> JudgedPrompts(string adapter, int most) =>
+    /// <summary>
+    /// Prompts of the newest requests, newest first, that were answered rightly or learned from by a champion, and of those that <paramref name="adapter"/> answered wrongly: as teachers say, and where none has spoken,
+    /// as was last reported of a local answer, if the reports do not contradict each other.
+    /// </summary>
+    public IReadOnlyList<JudgedPrompt> JudgedPrompts(string adapter, int most) =>
         _readers.Read(session => _signal.JudgedPrompts(session, adapter, most));
 
     /// <summary>Marks a stored and labelled request as golden (or not): it stays when others expire, and is asked again of every new teacher. false when it has no label.</summary>

@@ -42,6 +42,9 @@ public sealed class KeyTrust
     /// <summary>Trust in everyone, for where nobody is to be doubted.</summary>
     public static KeyTrust Everyone { get; } = new(believing: true);
 
+    /// <summary>Trust before anything was held against a label.</summary>
+    public static KeyTrust Initial { get; } = new();
+
     /// <summary>All keys with checked reports, in their order.</summary>
     public IReadOnlyList<TrustFigure> Figures =>
         [.. _keys.OrderBy(static k => k.Key, StringComparer.Ordinal).Select(k => new TrustFigure(k.Key, k.Value.Agreed, k.Value.Checked, Overall(k.Key)))];

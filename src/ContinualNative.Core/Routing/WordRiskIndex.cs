@@ -6,10 +6,12 @@ namespace ContinualNative.Core.Routing;
 /// How often the model was wrong on prompts with a word in them. A new product, name or term comes in sentences that are otherwise well known, and the model answers them as surely as ever: neither its
 /// confidence nor the distance of the whole prompt tells. The least proven word does.
 /// <para>
-/// A word's risk is the estimate of Krichevsky and Trofimov (1981, "The performance of universal encoding"), (wrong + ½) ÷ (judged + 1): ½ for one never judged. Words are runs of letters, without case;
-/// what has a digit in it is none (numbers, dates and ids are always new), and ideographs and kana are one each. Words are told apart by a hash: two that share one look more proven than they are.
+/// Of all prompts with a word the share wrong is estimated as Krichevsky and Trofimov did (1981, "The performance of universal encoding"): p = (wrong + ½) ÷ (judged + 1), ½ for one never judged. A word's risk is
+/// (w + p) ÷ (n + 1), with w wrong ones of n, where those before the last 500 prompts count half, before the last 1000 a quarter, and so on: what was right for months and is wrong now is noticed after a few prompts, and
+/// a word that nobody used for a while keeps what it has proved. Words are runs of letters, without case; what has a digit in it is none (numbers, dates and ids are always new), and ideographs and kana are one
+/// each. Words are told apart by a hash: two that share one look more proven than they are.
 /// </para>
-/// Thread-safe; reading takes no lock.
+/// Thread-safe.
 /// </summary>
 public sealed class WordRiskIndex
 {
@@ -17,25 +19,31 @@ public sealed class WordRiskIndex
     public const int MostCharacters = 4096;
 
     private const int Bits = 18;
+    // Prompts after which a verdict counts half. Of 100 to 1000, 500 cost nothing on requests of one kind and found redefined ones soonest (bench/results/routing-2026-11-26.md).
+    private const float HalfLife = 500;
+
     private const ulong Salt = 0x2545f4914f6cdd1d;
 
-    private volatile Counts _counts = new();
+    private readonly Lock _gate = new();
+    private Counts _counts = new();
 
     /// <summary>The highest risk of a word of the text, 0 to 1; NaN for one without words.</summary>
     /// <param name="text">The text.</param>
     /// <param name="leaveOutSelf">Whether this text is among the right ones that were counted, and is to be passed over: it would prove its own words.</param>
     public float Risk(ReadOnlySpan<char> text, bool leaveOutSelf = false)
     {
-        Counts counts = _counts;
         float risk = float.NaN;
         int[] words = ArrayPool<int>.Shared.Rent(MostCharacters + 2);
         try
         {
-            foreach (int word in Words(text, words))
+            Span<int> all = Words(text, words);
+            lock (_gate)
             {
-                int wrong = Volatile.Read(ref counts.Wrong[word]), right = Math.Max(Volatile.Read(ref counts.Right[word]) - (leaveOutSelf ? 1 : 0), 0);
-                float its = (wrong + 0.5f) / (wrong + right + 1f);
-                risk = its > risk ? its : float.IsNaN(risk) ? its : risk;
+                foreach (int word in all)
+                {
+                    float its = _counts.Risk(word, leaveOutSelf);
+                    risk = its > risk ? its : float.IsNaN(risk) ? its : risk;
+                }
             }
         }
         finally
@@ -47,9 +55,15 @@ public sealed class WordRiskIndex
     }
 
     /// <summary>Counts a prompt whose answer was judged, or that was learned from (as right).</summary>
-    public void Add(ReadOnlySpan<char> text, bool right) => Add(_counts, text, right);
+    public void Add(ReadOnlySpan<char> text, bool right)
+    {
+        lock (_gate)
+        {
+            Add(_counts, text, right);
+        }
+    }
 
-    /// <summary>Forgets all, and starts anew with these; readers see the old counts or the new ones.</summary>
+    /// <summary>Forgets all, and starts anew with these, oldest first; readers see the old counts or the new ones.</summary>
     public void Replace(IEnumerable<(string Text, bool Right)> judged)
     {
         ArgumentNullException.ThrowIfNull(judged);
@@ -58,7 +72,10 @@ public sealed class WordRiskIndex
         {
             Add(next, text, right);
         }
-        _counts = next;
+        lock (_gate)
+        {
+            _counts = next;
+        }
     }
 
     private static void Add(Counts counts, ReadOnlySpan<char> text, bool right)
@@ -70,11 +87,12 @@ public sealed class WordRiskIndex
             Span<int> all = Words(text, words);
             all.Sort();
             int last = -1;
+            counts.Prompts++;
             foreach (int word in all)
             {
                 if (word != last)
                 {
-                    Interlocked.Increment(ref (right ? counts.Right : counts.Wrong)[word]);
+                    counts.Add(word, right);
                     last = word;
                 }
             }
@@ -138,9 +156,44 @@ public sealed class WordRiskIndex
         }
     }
 
+    private struct Word
+    {
+        public int Right;
+        public int Wrong;
+        public float RecentRight;
+        public float RecentWrong;
+
+        // Where the recent ones were last brought up to date.
+        public int At;
+    }
+
     private sealed class Counts
     {
-        public readonly int[] Right = new int[1 << Bits];
-        public readonly int[] Wrong = new int[1 << Bits];
+        private readonly Word[] _words = new Word[1 << Bits];
+
+        public int Prompts { get; set; }
+
+        public void Add(int word, bool right)
+        {
+            ref Word its = ref _words[word];
+            float kept = Kept(its);
+            its.RecentRight = its.RecentRight * kept + (right ? 1 : 0);
+            its.RecentWrong = its.RecentWrong * kept + (right ? 0 : 1);
+            its.At = Prompts;
+            _ = right ? its.Right++ : its.Wrong++;
+        }
+
+        public float Risk(int word, bool leaveOutSelf)
+        {
+            ref readonly Word its = ref _words[word];
+            int right = leaveOutSelf ? Math.Max(its.Right - 1, 0) : its.Right;
+            float ever = (its.Wrong + 0.5f) / (its.Wrong + right + 1f);
+            float kept = Kept(its);
+            float wrong = its.RecentWrong * kept, seen = wrong + (leaveOutSelf ? Math.Max(its.RecentRight * kept - 1, 0) : its.RecentRight * kept);
+            return (wrong + ever) / (seen + 1);
+        }
+
+        // What is left of the recent verdicts on a word.
+        private float Kept(in Word word) => MathF.Pow(0.5f, (Prompts - word.At) / HalfLife);
     }
 }

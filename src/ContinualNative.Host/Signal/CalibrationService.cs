@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using ContinualNative.Core.Adapters;
+using ContinualNative.Core.Curation;
 using ContinualNative.Core.Routing;
 using ContinualNative.Core.Teaching;
 using ContinualNative.Core.Traffic;
@@ -21,6 +22,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
     private const int MostAuditWindow = 20_000;
     private const int MostWatched = 512;
     private const int MostJudged = 4096;
+    private const int MostHeld = 512;
 
     // New labels that are worth a new fit: few while there are few, then a share of what there is.
     private const int LeastNew = 10;
@@ -73,6 +75,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         string champion = ChampionOf(model);
         try
         {
+            HoldReports(store);
             CountWords(store, champion);
         }
         catch (StoreException e)
@@ -149,9 +152,29 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         hub.Novelty.Replace(store.KnownEmbeddings(hub.Novelty.Capacity));
     }
 
-    // Only where the adapter changes: between two swaps each label is counted as it comes.
-    private void CountWords(TrafficStore store, string adapter) =>
-        hub.Words.Replace(store.JudgedPrompts(adapter, MostJudged).SelectMany(static j => RequestText.QuestionOf(j.Prompt) is { } question ? [(question, j.Right)] : Array.Empty<(string, bool)>()));
+    // Only where the adapter changes, or who is believed: in between each label and report is counted as it comes.
+    private void CountWords(TrafficStore store, string adapter) => hub.CountWords(adapter, store.JudgedPrompts(adapter, MostJudged));
+
+    // Holds reports against labels; gives whether somebody is believed now who was not before, or the other way round.
+    private bool HoldReports(TrafficStore store)
+    {
+        if (hub.Curation.BelieveReports)
+        {
+            hub.Trust = KeyTrust.Everyone;
+            return false;
+        }
+        DateTimeOffset now = hub.Time.GetUtcNow();
+        long last = store.LastSequence();
+        string[] held = [.. store.SignalKeys(Math.Max(0, last - MostAuditWindow), last, MostAuditWindow).Where(static k => k.Labelled && k.Reported).TakeLast(MostHeld).Select(static k => k.RequestId)];
+        KeyTrust trust = KeyTrust.From(store.SignalRequests(held), now, (task, a, b) => hub.Tasks.Find(task) is { Measure: not AgreementMeasure.Judge } definition
+            ? definition.Passes(Agreement.Score(definition.Measure, a, b, static t => PromptEmbedder.Embed(t)))
+            : Agreement.Score(AgreementMeasure.Normalized, a, b) >= 1);
+        HashSet<string> before = Doubted(hub.Trust, now);
+        hub.Trust = trust;
+        return !before.SetEquals(Doubted(trust, now));
+    }
+
+    private HashSet<string> Doubted(KeyTrust trust, DateTimeOffset now) => [.. trust.Figures.Select(static f => f.KeyId).Where(id => trust.Of(id, now) < hub.Curation.MinimumTrust)];
 
     private async Task WaitAsync(CancellationToken cancellationToken)
     {
@@ -214,6 +237,10 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 
     private async Task FitAsync(TrafficStore store, string champion, CancellationToken cancellationToken)
     {
+        if (HoldReports(store))
+        {
+            CountWords(store, champion);
+        }
         IReadOnlyList<LabelledSample> stored = store.Samples(null, null, MostSamples);
         // A request that the adapter has answered itself by now is no longer a replay.
         HashSet<string> own = [.. stored.Where(s => s.Adapter == champion).Select(static s => s.RequestId)];
@@ -234,6 +261,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
     private async Task SwapAsync(TrafficStore store, ServedModel model, string adapter, CancellationToken cancellationToken)
     {
         await store.FlushAsync(cancellationToken);
+        HoldReports(store);
         CountWords(store, adapter);
         _replayed.RemoveAll(s => s.Adapter == adapter);
         long last = store.LastSequence();

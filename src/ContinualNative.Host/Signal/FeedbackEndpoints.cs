@@ -28,21 +28,20 @@ internal static class FeedbackEndpoints
         {
             throw Unknown(fields.RequestId);
         }
+        Outcome outcome = new()
+        {
+            RequestId = fields.RequestId,
+            Kind = fields.Kind,
+            Correction = signal.KeepsTexts ? signal.RedactLater(fields.RequestId, fields.Correction) : null,
+            Score = fields.Score,
+            Source = fields.Source,
+            At = signal.Time.GetUtcNow(),
+            KeyId = key?.Id,
+        };
         OutcomeVerdict verdict;
         try
         {
-            verdict = await store.AddOutcomeAsync(
-                new Outcome
-                {
-                    RequestId = fields.RequestId,
-                    Kind = fields.Kind,
-                    Correction = signal.KeepsTexts ? signal.RedactLater(fields.RequestId, fields.Correction) : null,
-                    Score = fields.Score,
-                    Source = fields.Source,
-                    At = signal.Time.GetUtcNow(),
-                    KeyId = key?.Id,
-                },
-                http.RequestAborted);
+            verdict = await store.AddOutcomeAsync(outcome, http.RequestAborted);
         }
         catch (StoreException e)
         {
@@ -59,7 +58,10 @@ internal static class FeedbackEndpoints
             case OutcomeVerdict.Capped:
                 throw ApiException.TooMany("This key has reported more outcomes than it may in an hour, or on this request; further ones are not kept, and the key is flagged.", 3600);
             default:
-                signal.OutcomeStored(fields.Kind);
+                if (verdict != OutcomeVerdict.Duplicate)
+                {
+                    signal.OutcomeStored(outcome);
+                }
                 await JsonOut.WriteAsync(http, (fields.RequestId, verdict), static (json, r) =>
                 {
                     json.WriteStartObject();

@@ -30,6 +30,8 @@ internal sealed partial class SignalHub : IAsyncDisposable
     private readonly ILogger _logger;
     private NewTeacher? _newTeacher;
     private volatile bool _stopping;
+    private volatile KeyTrust _trust;
+    private volatile string _countedFor = ModelAddress.Base;
 
     public SignalHub(ServeOptions options, SignalParts parts, ServerMetrics metrics, ILoggerFactory loggers, TimeProvider time)
     {
@@ -47,6 +49,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
         Teaching = parts.Teaching;
         CycleOptions = parts.Cycles;
         Curation = parts.Curation;
+        _trust = KeyTrust.Initial;
         Clock = new ServingClock(time);
         _logger = loggers.CreateLogger("ContinualNative.Signal");
         _sessions = new RecentSessions(4096, TimeSpan.FromHours(1), time);
@@ -224,11 +227,46 @@ internal sealed partial class SignalHub : IAsyncDisposable
 
     public void TeacherChanged(string endpoint, string teacher) => Interlocked.Exchange(ref _newTeacher, new NewTeacher(endpoint, teacher));
 
-    public void OutcomeStored(OutcomeKind kind)
+    /// <summary>What the labels tell of the reports of each API key, as of the last calibration.</summary>
+    public KeyTrust Trust
     {
-        if (kind is OutcomeKind.Rejected or OutcomeKind.Corrected)
+        get => _trust;
+        set => _trust = value;
+    }
+
+    /// <summary>Whether what a key reported at a time counts.</summary>
+    public bool Believes(string? keyId, DateTimeOffset at) => _trust.Of(keyId, at) >= Curation.MinimumTrust;
+
+    /// <summary>Counts anew on which words an adapter is wrong.</summary>
+    public void CountWords(string adapter, IReadOnlyList<JudgedPrompt> newestFirst)
+    {
+        Words.Replace(newestFirst.Reverse().Where(j => j.ReportedAt is not { } at || Believes(j.ReporterId, at))
+            .SelectMany(static j => RequestText.QuestionOf(j.Prompt) is { } question ? [(question, j.Right)] : Array.Empty<(string, bool)>()));
+        _countedFor = adapter;
+    }
+
+    /// <summary>A report is on disk: the teacher is told of a failure, and the router, at once, on which words a local answer was right or wrong.</summary>
+    public void OutcomeStored(Outcome outcome)
+    {
+        if (outcome.Kind is OutcomeKind.Rejected or OutcomeKind.Corrected)
         {
             AuditWaits();
+        }
+        try
+        {
+            // The first word on a request: where a teacher or somebody else has spoken it is counted already.
+            if (outcome.Kind != OutcomeKind.Scored
+                && Believes(outcome.KeyId, outcome.At)
+                && Store?.Find(outcome.RequestId) is { Erased: false, Labels.Count: 0, Outcomes.Count: 1, Request: { Kind: RequestKind.Chat, Prompt: { } prompt, Decision.Route: Route.Local } request }
+                && (outcome.Kind == OutcomeKind.Accepted || request.Adapter == _countedFor)
+                && RequestText.QuestionOf(prompt) is { } question)
+            {
+                Words.Add(question, outcome.Kind == OutcomeKind.Accepted);
+            }
+        }
+        catch (StoreException)
+        {
+            // The report is kept; the next count finds it.
         }
     }
 

@@ -27,6 +27,68 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
         Assert.Equal("Lyon", stored.Outcomes[1].Correction);
     }
 
+    [Fact]
+    public async Task What_is_reported_tells_the_router_at_once_on_which_words_the_model_is_wrong()
+    {
+        string data = Directory.CreateTempSubdirectory("continual-test-").FullName;
+        try
+        {
+            await using (ContinualServer server = await fixture.StartAsync("--data", data, "--max-escalation", "0"))
+            {
+                foreach (string word in (string[])["Yarrow", "Rusko", "Krelow", "Plivo"])
+                {
+                    string id = (await server.AskAsync($"What about {word}?")).RequestId;
+                    await server.StoredAsync(id);
+                    if (word == "Plivo")
+                    {
+                        await server.ReportAsync(id, "\"score\":0");
+                        continue;
+                    }
+                    await server.ReportAsync(id, word == "Yarrow" ? "\"outcome\":\"accepted\"" : "\"outcome\":\"rejected\"");
+                    // Said twice it is still one report, and one that contradicts another one adds nothing.
+                    await server.ReportAsync(id, word == "Yarrow" ? "\"outcome\":\"accepted\"" : "\"outcome\":\"rejected\"");
+                    if (word == "Krelow")
+                    {
+                        await server.ReportAsync(id, "\"outcome\":\"accepted\"");
+                    }
+                }
+                Assert.InRange(server.Signal.Words.Risk("Yarrow"), 0.12f, 0.13f);
+                Assert.InRange(server.Signal.Words.Risk("Rusko"), 0.86f, 0.88f);
+                Assert.InRange(server.Signal.Words.Risk("Krelow"), 0.86f, 0.88f);
+                Assert.Equal(0.5f, server.Signal.Words.Risk("Plivo"));
+            }
+            // A restart counts what the store holds: contradictions are nobody's word.
+            await using (ContinualServer server = await fixture.StartAsync("--data", data, "--max-escalation", "0"))
+            {
+                await UntilAsync(() => server.Signal.Words.Risk("Rusko") > 0.5);
+                Assert.Equal((true, 0.5f), (server.Signal.Words.Risk("Yarrow") < 0.2, server.Signal.Words.Risk("Krelow")));
+            }
+        }
+        finally
+        {
+            Directory.Delete(data, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Reports_that_labels_refute_count_no_longer()
+    {
+        await using ContinualServer server = await fixture.StartAsync("--max-escalation", "0", "--audit", "1");
+        Assert.True(server.Signal.Believes(null, server.Signal.Time.GetUtcNow()));
+        // Every local answer is wrong, and somebody says that they are right.
+        for (int i = 0; i < 24; i++)
+        {
+            string id = (await server.AskAsync($"Question number {i}?")).RequestId;
+            await server.StoredAsync(id, static s => s.Labels.Count > 0);
+            await server.ReportAsync(id, "\"outcome\":\"accepted\"");
+        }
+        for (int i = 24; i < 60; i++)
+        {
+            await server.AskAsync($"Question number {i}?");
+        }
+        await UntilAsync(() => !server.Signal.Believes(null, server.Signal.Time.GetUtcNow()));
+    }
+
     [Theory]
     [InlineData("{}", 400, "request_id")]
     [InlineData("""{"request_id":"chatcmpl-0123456789abcdef01234567","outcome":"accepted"}""", 400, "request_id")]

@@ -4,35 +4,86 @@ namespace ContinualNative.Tests.Routing;
 
 public sealed class WordRiskIndexTests
 {
+    // What the class says, computed plainly: verdicts with the number of the prompt that each came with, of so many prompts.
+    private static float Expected(int prompts, params (int At, bool Right)[] verdicts)
+    {
+        double ever = (verdicts.Count(static v => !v.Right) + 0.5) / (verdicts.Length + 1);
+        double Weight((int At, bool Right) v) => Math.Pow(2, (v.At - prompts) / 500.0);
+        return (float)((verdicts.Where(static v => !v.Right).Sum(Weight) + ever) / (verdicts.Sum(Weight) + 1));
+    }
+
     [Fact]
     public void A_word_never_judged_is_as_likely_wrong_as_right_and_each_verdict_moves_it()
     {
         WordRiskIndex index = new();
         Assert.Equal(0.5f, index.Risk("Yarrow"));
         index.Add("yarrow", right: false);
-        Assert.Equal(0.75f, index.Risk("YARROW!"));
+        Assert.Equal(0.875f, index.Risk("YARROW!"));
         index.Add("Yarrow?", right: true);
-        Assert.Equal(0.5f, index.Risk("yarrow"));
+        Assert.Equal(Expected(2, (1, false), (2, true)), index.Risk("yarrow"), 6);
         for (int i = 0; i < 8; i++)
         {
             index.Add("the yarrow", right: true);
         }
-        Assert.Equal(1.5f / 11, index.Risk("yarrow"), 6);
+        Assert.Equal(Expected(10, [(1, false), .. Enumerable.Range(2, 9).Select(static at => (at, true))]), index.Risk("yarrow"), 6);
     }
 
     [Fact]
     public void The_least_proven_word_of_a_prompt_counts()
     {
         WordRiskIndex index = new();
+        (int, bool)[] right = [.. Enumerable.Range(1, 50).Select(static at => (at, true))];
         for (int i = 0; i < 50; i++)
         {
             index.Add("how much is the Rusko", right: true);
         }
-        Assert.Equal(0.5f / 51, index.Risk("How much is the Rusko?"), 6);
+        Assert.Equal(Expected(50, right), index.Risk("How much is the Rusko?"), 6);
         Assert.Equal(0.5f, index.Risk("How much is the Krelow?"));
         index.Add("How much is the Krelow?", right: false);
-        Assert.Equal(0.75f, index.Risk("is the krelow in stock, and how much is it"));
-        Assert.Equal(1.5f / 52, index.Risk("how much"), 6);
+        Assert.Equal(0.875f, index.Risk("is the krelow in stock, and how much is it"));
+        Assert.Equal(Expected(51, [.. right, (51, false)]), index.Risk("how much"), 6);
+    }
+
+    [Fact]
+    public void What_was_right_for_long_and_is_wrong_now_is_noticed_after_a_few_prompts()
+    {
+        WordRiskIndex index = new();
+        List<(int At, bool Right)> fee = [];
+        int prompts = 0;
+        // A word in every twentieth prompt, right a hundred times; the others are right throughout.
+        for (int i = 0; i < 100; i++)
+        {
+            Ask("the fee", right: true);
+            for (int k = 0; k < 19; k++)
+            {
+                Ask("the rest", right: true);
+            }
+        }
+        Assert.InRange(index.Risk("fee"), 0, 0.001f);
+        for (int i = 0; i < 10; i++)
+        {
+            Ask("the fee", right: false);
+        }
+        Assert.Equal(Expected(prompts, [.. fee]), index.Risk("fee"), 5);
+        // Ten of a hundred and ten would be nine in a hundred; what all prompts share stays proven.
+        Assert.InRange(index.Risk("fee"), 0.2f, 0.3f);
+        Assert.InRange(index.Risk("the"), 0, 0.02f);
+        // Years later what it proved is all that is left.
+        for (int i = 0; i < 20_000; i++)
+        {
+            Ask("the rest", right: true);
+        }
+        Assert.Equal(10.5f / 111, index.Risk("fee"), 4);
+
+        void Ask(string text, bool right)
+        {
+            index.Add(text, right);
+            prompts++;
+            if (text.Contains("fee", StringComparison.Ordinal))
+            {
+                fee.Add((prompts, right));
+            }
+        }
     }
 
     [Fact]
@@ -40,7 +91,7 @@ public sealed class WordRiskIndexTests
     {
         WordRiskIndex index = new();
         index.Add("very very very good", right: true);
-        Assert.Equal(0.25f, index.Risk("very"));
+        Assert.Equal(Expected(1, (1, true)), index.Risk("very"));
         Assert.Equal(0.5f, index.Risk("very", leaveOutSelf: true));
         Assert.Equal(0.5f, index.Risk("never seen", leaveOutSelf: true));
     }
@@ -52,7 +103,7 @@ public sealed class WordRiskIndexTests
     {
         WordRiskIndex index = new();
         index.Add("order of", right: true);
-        Assert.Equal(0.25f, index.Risk(text));
+        Assert.Equal(0.125f, index.Risk(text));
     }
 
     [Theory]
@@ -65,7 +116,7 @@ public sealed class WordRiskIndexTests
     {
         WordRiskIndex index = new();
         index.Add("返品できますか", right: true);
-        Assert.Equal(0.25f, index.Risk("できますか"));
+        Assert.Equal(0.125f, index.Risk("できますか"));
         Assert.Equal(0.5f, index.Risk("交換できますか"));
         Assert.Equal(0.5f, index.Risk("🙂 \ud800 \udfff e\u0301tude"));
     }
@@ -76,10 +127,10 @@ public sealed class WordRiskIndexTests
         WordRiskIndex index = new();
         string known = string.Join(' ', Enumerable.Repeat("known", 2000));
         index.Add(known, right: true);
-        Assert.Equal(0.25f, index.Risk(known));
+        Assert.Equal(0.125f, index.Risk(known));
         Assert.Equal(0.5f, index.Risk("novel " + known));
         Assert.Equal(0.5f, index.Risk(known + " novel"));
-        Assert.Equal(0.25f, index.Risk(known + " novel " + known));
+        Assert.Equal(0.125f, index.Risk(known + " novel " + known));
         Assert.Equal(0.5f, index.Risk(new string('x', 100_000)));
     }
 
@@ -89,7 +140,8 @@ public sealed class WordRiskIndexTests
         WordRiskIndex index = new();
         index.Add("old", right: true);
         index.Replace([("new", true), ("new", true), ("new thing", false)]);
-        Assert.Equal((0.5f, 1.5f / 4, 0.75f), (index.Risk("old"), index.Risk("new"), index.Risk("thing")));
+        Assert.Equal((0.5f, 0.875f), (index.Risk("old"), index.Risk("thing")));
+        Assert.Equal(Expected(3, (1, true), (2, true), (3, false)), index.Risk("new"), 6);
     }
 
     [Fact]
@@ -105,6 +157,6 @@ public sealed class WordRiskIndexTests
             }
             return ValueTask.CompletedTask;
         });
-        Assert.Equal(0.5f / 8001, index.Risk("shared word"), 7);
+        Assert.Equal(Expected(8000, [.. Enumerable.Range(1, 8000).Select(static at => (at, true))]), index.Risk("shared word"), 7);
     }
 }

@@ -147,10 +147,52 @@ public sealed class LabelStorageTests
         await fixture.Store.RecordAsync(Label(4, correct: false));
         await fixture.Store.RecordAsync(Label(6, correct: false));
         await fixture.Store.RecordAdapterAsync("tuned", "base", [Id(4)]);
-        Assert.Equal([(Request(4).Prompt!, false), (Request(2).Prompt!, false), (Request(1).Prompt!, true)], fixture.Store.JudgedPrompts("base", 9));
+        Assert.Equal([Judged(4, false), Judged(2, false), Judged(1, true)], fixture.Store.JudgedPrompts("base", 9));
         await fixture.Store.SetAdapterAsync("tuned", AdapterStatus.Champion);
-        Assert.Equal([(Request(4).Prompt!, true), (Request(1).Prompt!, true)], fixture.Store.JudgedPrompts("tuned", 9));
-        Assert.Equal([(Request(4).Prompt!, true), (Request(3).Prompt!, false)], fixture.Store.JudgedPrompts("older", 2));
+        Assert.Equal([Judged(4, true), Judged(1, true)], fixture.Store.JudgedPrompts("tuned", 9));
+        Assert.Equal([Judged(4, true), Judged(3, false)], fixture.Store.JudgedPrompts("older", 2));
+
+        static JudgedPrompt Judged(int i, bool right) => new(Request(i).Prompt!, right, null, null);
+    }
+
+    [Fact]
+    public async Task Of_requests_that_no_teacher_answered_the_last_report_of_a_local_answer_counts()
+    {
+        await using StoreFixture fixture = Open();
+        await fixture.FillAsync(8, static i => Request(i) with
+        {
+            KeyId = null,
+            Adapter = i == 6 ? "older" : "base",
+            Decision = Request(i).Decision with { Route = i == 5 ? Route.Frontier : Route.Local },
+        });
+        await ReportAsync(1, OutcomeKind.Accepted, "a");
+        await ReportAsync(2, OutcomeKind.Rejected, null);
+        await ReportAsync(3, OutcomeKind.Accepted, "a");
+        await ReportAsync(3, OutcomeKind.Rejected, "b");
+        await ReportAsync(4, OutcomeKind.Rejected, "a");
+        await ReportAsync(4, OutcomeKind.Corrected, "b");
+        await ReportAsync(5, OutcomeKind.Accepted, "a");
+        await ReportAsync(6, OutcomeKind.Rejected, "a");
+        await ReportAsync(7, OutcomeKind.Rejected, "a");
+        await fixture.Store.RecordAsync(Label(7));
+        await ReportAsync(8, OutcomeKind.Scored, "a");
+        await fixture.Store.FlushAsync();
+        // Contradictions, answers of a frontier, what another adapter got wrong and mere scores are left out; a label is worth more than a report.
+        Assert.Equal([new(Request(7).Prompt!, true, null, null), Reported(4, false, "b"), Reported(2, false, null), Reported(1, true, "a")], fixture.Store.JudgedPrompts("base", 9));
+        Assert.Equal([Reported(6, false, "a")], fixture.Store.JudgedPrompts("older", 9).Where(static j => !j.Right));
+
+        JudgedPrompt Reported(int i, bool right, string? key) => new(Request(i).Prompt!, right, key, fixture.Store.Find(Id(i))!.Outcomes[^1].At);
+
+        async Task ReportAsync(int i, OutcomeKind kind, string? key) => Assert.NotEqual(OutcomeVerdict.Capped, await fixture.Store.AddOutcomeAsync(new Outcome
+        {
+            RequestId = Id(i),
+            Kind = kind,
+            Correction = kind == OutcomeKind.Corrected ? "this" : null,
+            Score = kind == OutcomeKind.Scored ? 1 : null,
+            Source = "test",
+            At = Request(i).At.AddMinutes(kind == OutcomeKind.Accepted ? 1 : 2),
+            KeyId = key,
+        }));
     }
 
     [Fact]
