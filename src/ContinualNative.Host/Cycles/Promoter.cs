@@ -130,7 +130,7 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
             }
             if (Champion != last)
             {
-                await store.PromoteAsync(new PromotionRecord { At = hub.Time.GetUtcNow(), Adapter = Champion, Previous = last, Reason = PromotionReason.Start, Evidence = ByHand("start", store.LastSequence()) });
+                await store.PromoteAsync(new PromotionRecord { At = hub.Time.GetUtcNow(), Adapter = Champion, Previous = last, Reason = PromotionReason.Start, Evidence = ByHand("start", store.LastSequence()) }, cancellationToken: cancellationToken);
             }
         }
         catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
