@@ -14,7 +14,7 @@ const mean = xs => xs.reduce((a, b) => a + b, 0) / xs.length;
 const spread = xs => (xs.length < 2 ? 0 : Math.sqrt(xs.reduce((a, b) => a + (b - mean(xs)) ** 2, 0) / (xs.length - 1)));
 
 // Share routed up in the week that an update was trained on and in the week after its promotion, without the requests about what changed later: of all of them, and of those about what had changed.
-const shifts = (run, which) => run.claims.effects.map(e => [e[`${which}before`], e[`${which}after`]]);
+const shifts = (run, which) => (run.claims.effects ?? []).filter(e => "changed_after" in e).map(e => [e[`${which}before`], e[`${which}after`]]);
 const falls = (run, which) => { const all = shifts(run, which); return `${all.filter(([a, b]) => b < a).length} of ${all.length}`; };
 
 const own = runs.filter(r => r.variant === "none");

@@ -122,8 +122,11 @@ public sealed partial class TrafficStore : IAsyncDisposable
     /// Prompts of the newest requests, newest first, that were answered rightly or learned from by a champion, and of those that <paramref name="adapter"/> answered wrongly: as teachers say, and where none has spoken,
     /// as was last reported of a local answer, if the reports do not contradict each other.
     /// </summary>
-    public IReadOnlyList<JudgedPrompt> JudgedPrompts(string adapter, int most) =>
-        _readers.Read(session => _signal.JudgedPrompts(session, adapter, most));
+    /// <param name="adapter">The adapter.</param>
+    /// <param name="most">Prompts that teachers judged, and reported ones, at most each.</param>
+    /// <param name="believed">Whether what an API key (null: none) reported at a time counts.</param>
+    public IReadOnlyList<(string Prompt, bool Right)> JudgedPrompts(string adapter, int most, Func<string?, DateTimeOffset, bool> believed) =>
+        _readers.Read(session => _signal.JudgedPrompts(session, adapter, most, believed));
 
     /// <summary>Marks a stored and labelled request as golden (or not): it stays when others expire, and is asked again of every new teacher. false when it has no label.</summary>
     public Task<bool> SetGoldenAsync(string requestId, bool golden, CancellationToken cancellationToken = default) =>

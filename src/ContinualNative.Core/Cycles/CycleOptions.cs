@@ -58,7 +58,7 @@ public sealed record CycleOptions
     public int GateLabels { get; init; } = 200;
 
     /// <summary>Fresh labelled pairs that the shadow stage gathers at most; 0: the gate decides on the holdout alone.</summary>
-    public int ShadowRequests { get; init; } = 400;
+    public int ShadowRequests { get; init; } = 800;
 
     /// <summary>Live requests that the candidate has to answer unseen before it may answer any.</summary>
     public int ShadowLeast { get; init; } = 50;

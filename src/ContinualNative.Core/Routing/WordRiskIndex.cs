@@ -19,7 +19,8 @@ public sealed class WordRiskIndex
     public const int MostCharacters = 4096;
 
     private const int Bits = 18;
-    // Prompts after which a verdict counts half. Of 100 to 1000, 500 cost nothing on requests of one kind and found redefined ones soonest (bench/results/routing-2026-11-26.md).
+
+    // Prompts after which a verdict counts half. A shorter one notices redefined requests sooner, and orders unknown ones less well (bench/results/routing-2026-11-26.md).
     private const float HalfLife = 500;
 
     private const ulong Salt = 0x2545f4914f6cdd1d;
@@ -189,8 +190,13 @@ public sealed class WordRiskIndex
             int right = leaveOutSelf ? Math.Max(its.Right - 1, 0) : its.Right;
             float ever = (its.Wrong + 0.5f) / (its.Wrong + right + 1f);
             float kept = Kept(its);
-            float wrong = its.RecentWrong * kept, seen = wrong + (leaveOutSelf ? Math.Max(its.RecentRight * kept - 1, 0) : its.RecentRight * kept);
-            return (wrong + ever) / (seen + 1);
+            float wrong = its.RecentWrong * kept, rights = its.RecentRight * kept;
+            if (leaveOutSelf && its.Right > 0)
+            {
+                // How old that one is is not known: the mean of them.
+                rights *= 1 - 1f / its.Right;
+            }
+            return (wrong + ever) / (wrong + rights + 1);
         }
 
         // What is left of the recent verdicts on a word.

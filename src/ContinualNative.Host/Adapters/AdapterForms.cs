@@ -55,17 +55,22 @@ internal static class AdapterForms
     public static void ToPeft(string model, string path, AdapterOutput output)
     {
         AdapterFile file = AdapterFile.Read(path);
+        LoraTargets targets = TargetsOf(file, static name => new EngineException(EngineError.BadFile, $"The adapter changes {name}, which PEFT's form has no place for here. Export it as GGUF.", "id"));
+        using TrainableModelHandle weights = Open(model);
+        using TrainerHandle trainer = Load(weights, Small(file.Rank, file.Alpha > 0 ? file.Alpha : file.Rank, targets), path);
+        output.Write(trainer, weights.Info.Name.Length > 0 ? weights.Info.Name : Path.GetFileName(model));
+    }
+
+    /// <summary>What an adapter changes; throws <paramref name="other"/> of the name of a tensor that the trainer has no place for.</summary>
+    public static LoraTargets TargetsOf(AdapterFile file, Func<string, Exception> other)
+    {
         LoraTargets targets = LoraTargets.None;
         foreach (string name in file.TensorNames)
         {
             string[] parts = name.Split('.');
-            targets |= Tensors.TryGetValue(parts[^Math.Min(2, parts.Length)], out LoraTargets target)
-                ? target
-                : throw new EngineException(EngineError.BadFile, $"The adapter changes {name}, which PEFT's form has no place for here. Export it as GGUF.", "id");
+            targets |= Tensors.TryGetValue(parts[^Math.Min(2, parts.Length)], out LoraTargets target) ? target : throw other(name);
         }
-        using TrainableModelHandle weights = Open(model);
-        using TrainerHandle trainer = Load(weights, Small(file.Rank, file.Alpha > 0 ? file.Alpha : file.Rank, targets), path);
-        output.Write(trainer, weights.Info.Name.Length > 0 ? weights.Info.Name : Path.GetFileName(model));
+        return targets;
     }
 
     // A trainer that only holds an adapter.

@@ -54,8 +54,10 @@ internal sealed class AdapterIntake(AdapterShelf shelf, TrafficStore store, Base
             }
             cancellationToken.ThrowIfCancellationRequested();
             moved = Place(temporary, path, hash);
-            return present ?? await shelf.RecordAsync(
-                new AdapterRecord { Id = id, Origin = AdapterOrigin.Imported, Status = AdapterStatus.Candidate, At = time.GetUtcNow(), Model = model.Fingerprint, Note = note }, CancellationToken.None);
+            return present is { File: not null }
+                ? present
+                : await shelf.RecordAsync(
+                    present ?? new AdapterRecord { Id = id, Origin = AdapterOrigin.Imported, Status = AdapterStatus.Candidate, At = time.GetUtcNow(), Model = model.Fingerprint, Note = note }, CancellationToken.None);
         }
         catch
         {
@@ -71,7 +73,7 @@ internal sealed class AdapterIntake(AdapterShelf shelf, TrafficStore store, Base
         }
     }
 
-    // An import of that id whose file is known, to which only the same file may be given; null when there is none. Throws when the id is taken.
+    // The adapter of that id, to which only the same file may be given; null when there is none. Throws when a cycle is at it.
     private AdapterRecord? MustBeFree(string id)
     {
         if (!ModelAddress.IsValidAdapterId(id))
@@ -86,8 +88,7 @@ internal sealed class AdapterIntake(AdapterShelf shelf, TrafficStore store, Base
         {
             null => null,
             { } adapter when IsDeleted(adapter) => null,
-            { Origin: AdapterOrigin.Imported, File: not null } adapter => adapter,
-            { } adapter => throw Taken(id, adapter),
+            { } adapter => adapter,
         };
     }
 

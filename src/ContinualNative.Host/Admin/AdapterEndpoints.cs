@@ -287,9 +287,9 @@ internal static class AdapterEndpoints
         });
     }
 
-    // Said twice, it is done once: a second promotion would make the champion its own predecessor, and a rollback would bring it back itself.
+    // Said twice, it is done once. What was only named at the start stays by it.
     private static async Task<PromotionRecord> PromoteAsync(HttpContext http, TrafficStore store, string id) =>
-        (Adapters(http).Champion ?? ModelAddress.Base) == id && store.LastPromotion() is { } last && last.Adapter == id
+        (Adapters(http).Champion ?? ModelAddress.Base) == id && store.LastPromotion() is { } last && last.Adapter == id && last.Reason != PromotionReason.Start
             ? last
             : await http.RequestServices.GetRequiredService<CycleService>().PromoteAsync(id, "POST /admin/adapters/{id}/promote", http.RequestAborted);
 

@@ -63,8 +63,10 @@ internal static class PromoteCommand
 
     private static async Task<PromotionRecord> PromoteAsync(string id, ServeOptions options, TrafficStore store, CancellationToken cancellationToken)
     {
-        string champion = store.LastPromotion()?.Adapter ?? ModelAddress.Base;
-        return id == champion
+        PromotionRecord? last = store.LastPromotion();
+        string champion = last?.Adapter ?? ModelAddress.Base;
+        // One that was only named when the server started stays by being promoted.
+        return id == champion && last?.Reason != PromotionReason.Start
             ? throw new StoreException(StoreError.Conflict, $"'{id}' is the champion already.")
             : await WriteAsync(id, champion, PromotionReason.Manual, options, store, cancellationToken);
     }

@@ -8,6 +8,7 @@ using ContinualNative.Core.Evaluation;
 using ContinualNative.Engine;
 using ContinualNative.Host.Training;
 using ContinualNative.Interop.Trainer;
+using ContinualNative.Storage;
 using ContinualNative.Training;
 
 namespace ContinualNative.Host.Cycles;
@@ -33,6 +34,7 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
             {
                 LogState(context.Logger, _cycle.Id, _cycle.State);
                 context.Report(new CycleProgress(_cycle.Id, _cycle.State, "begins", null, null));
+                MustStillBeChampion();
                 await StepAsync(cancellationToken);
             }
         }
@@ -128,7 +130,7 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
             // Taken up again: what was measured before is measured anew, with the same labels.
             (_verdict, _evidence) = await MeasureAsync(cancellationToken);
         }
-        ShadowStage stage = new(context, _cycle, new EvaluateStage(context, _cycle));
+        ShadowStage stage = new(Attentive, _cycle, new EvaluateStage(context, _cycle));
         (GateVerdict verdict, ShadowResult result) = await stage.RunAsync(_evidence, cancellationToken);
         await context.Store.SaveEvaluationAsync(_cycle.Id, _cycle.Candidate, "shadow", context.Now, GateVerdictJson.Write(verdict), cancellationToken);
         if (verdict.Decision != GateDecision.Pass)
@@ -146,7 +148,7 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
         await context.Store.FlushAsync(cancellationToken);
         long since = CanarySince() ?? context.Store.LastSequence();
         await context.Store.NoteCycleAsync(_cycle.Id, "canary", new CanaryResult { Since = since }.ToJson(), cancellationToken);
-        (string? refusal, CanaryResult result) = await new CanaryStage(context, _cycle).RunAsync(since, cancellationToken);
+        (string? refusal, CanaryResult result) = await new CanaryStage(Attentive, _cycle).RunAsync(since, cancellationToken);
         if (refusal is not null)
         {
             await EndAsync(CycleState.Rejected, ("canary", result.ToJson()), refusal);
@@ -156,15 +158,37 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
         await PromoteAsync(result, cancellationToken);
     }
 
-    private async Task PromoteAsync(CanaryResult canary, CancellationToken cancellationToken)
+    // Stages that wait for traffic look, too, whether there is still what they compare with.
+    private CycleContext Attentive => context with
+    {
+        Pause = async cancel =>
+        {
+            MustStillBeChampion();
+            await context.Pause(cancel);
+        },
+    };
+
+    private void MustStillBeChampion()
     {
         if (promoter.Champion != _cycle.Champion)
         {
             throw new CycleStop($"Meanwhile '{promoter.Champion}' became champion; '{_cycle.Candidate}' was compared with '{_cycle.Champion}'.");
         }
+    }
+
+    private async Task PromoteAsync(CanaryResult canary, CancellationToken cancellationToken)
+    {
+        MustStillBeChampion();
         string gate = _verdict is { } verdict ? GateVerdictJson.Write(verdict) : context.Store.Evaluations(_cycle.Candidate)[^1].Json;
         string evidence = $$"""{"sequence":{{context.Store.LastSequence()}},"gate":{{gate}},"canary":{{canary.ToJson()}}}""";
-        await promoter.PromoteAsync(_cycle.Candidate, PromotionReason.Gate, evidence, _cycle, cancellationToken);
+        try
+        {
+            await promoter.PromoteAsync(_cycle.Candidate, PromotionReason.Gate, evidence, _cycle, cancellationToken);
+        }
+        catch (StoreException e) when (e.Error == StoreError.Conflict)
+        {
+            throw new CycleStop(e.Message);
+        }
         _cycle = context.Store.Cycle(_cycle.Id)!;
     }
 

@@ -4,6 +4,7 @@ using ContinualNative.Core.Curation;
 using ContinualNative.Core.Cycles;
 using ContinualNative.Engine;
 using ContinualNative.Engine.Gguf;
+using ContinualNative.Host.Adapters;
 using ContinualNative.Host.Serving;
 using ContinualNative.Host.Training;
 using ContinualNative.Interop.Trainer;
@@ -149,11 +150,14 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
         HyperParameters values = HyperParameters.For(examples.Count, examples.Average(static e => (double)e.Tokens.Length), info.Width, info.Parameters, cycle);
         int rank = values.Rank;
         double alpha = values.Alpha;
+        LoraTargets targets = LoraTargets.All;
         if (start is not null)
         {
             // An adapter goes on in the shape that it has.
             AdapterFile file = AdapterFile.Read(start);
             (rank, alpha) = (file.Rank, file.Alpha > 0 ? file.Alpha : file.Rank);
+            targets |= AdapterForms.TargetsOf(file, name => new TrainingException(
+                TrainingError.BadData, $"The champion '{record.Champion}' changes {name}, which can't be trained on. Promote another adapter, or 'base'.", "adapter"));
         }
         TrainingOptions options = new()
         {
@@ -162,6 +166,7 @@ internal sealed class CycleTraining(ServedModel model, ServeOptions serve, Cycle
             Epochs = values.Epochs,
             Rank = rank,
             Alpha = alpha,
+            Targets = targets,
             LearningRate = values.LearningRate,
             // Nothing to hold on to where training begins with the bare model: replay has to do it then.
             Anchor = start is null ? 0 : values.Anchor,

@@ -93,6 +93,10 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
         if (startAdapter is not null)
         {
             LogStartIgnored(logger, startAdapter, promotions[0].Adapter);
+            // The engine has it under the name of its file, which may be that of an adapter of the store.
+            string named = Champion;
+            model.Engine.Adapters.Promote(null);
+            model.Engine.Adapters.Unload(named);
         }
         string champion = promotions[0].Adapter;
         string broken = "";
@@ -122,37 +126,54 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
     // What can't be taken in answers nevertheless: that is what was asked for.
     private async Task StartAsync(string? path, string last, CancellationToken cancellationToken)
     {
-        try
+        if (path is not null)
         {
-            if (path is not null)
+            try
             {
                 await TakeInAsync(path, cancellationToken);
             }
-            if (Champion != last)
+            catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
             {
-                await store.PromoteAsync(new PromotionRecord { At = hub.Time.GetUtcNow(), Adapter = Champion, Previous = last, Reason = PromotionReason.Start, Evidence = ByHand("start", store.LastSequence()) }, cancellationToken: cancellationToken);
+                LogStartNotTaken(logger, path, e.Message.TrimEnd('.'));
             }
         }
-        catch (Exception e) when (e is EngineException or IOException or UnauthorizedAccessException)
+        // Taken in or not: a candidate is compared with what answers, and the store has to know what that is.
+        if (Champion != last)
         {
-            LogStartNotTaken(logger, path, e.Message);
+            await store.PromoteAsync(
+                new PromotionRecord { At = hub.Time.GetUtcNow(), Adapter = Champion, Previous = last, Reason = PromotionReason.Start, Evidence = ByHand("start", store.LastSequence()) }, cancellationToken: cancellationToken);
         }
     }
 
     // Under the name that the engine gave it, or where another file has that, with the beginning of its hash.
     private async Task TakeInAsync(string path, CancellationToken cancellationToken)
     {
-        string name = Champion, hash = FileHash.Of(path), id = name;
-        if (store.Adapter(name) is { } other && !AdapterIntake.IsDeleted(other) && other.Hash != hash)
+        string id = Champion, hash = FileHash.Of(path);
+        if (store.Adapter(id) is { } other && !AdapterIntake.IsDeleted(other) && other.Hash != hash)
         {
+            string name = id;
             id = $"{name[..Math.Min(name.Length, 48)]}-{hash[..8]}";
-        }
-        await new AdapterIntake(shelf, store, BaseModel.Of(model), hub.Time).TakeAsync(id, path, "named when the server started", AdapterIntake.CopyOf(path, cancellationToken), cancellationToken);
-        if (id != name)
-        {
-            await shelf.LoadAsync(model, id, cancellationToken);
+            await model.Engine.Adapters.LoadAsync(id, path, cancellationToken);
             model.Engine.Adapters.Promote(id);
             model.Engine.Adapters.Unload(name);
+        }
+        if (store.Adapter(id) is { File: not null } present && present.Hash == hash && IsWhole(present))
+        {
+            return;
+        }
+        await new AdapterIntake(shelf, store, BaseModel.Of(model), hub.Time).TakeAsync(id, path, "named when the server started", AdapterIntake.CopyOf(path, cancellationToken), cancellationToken);
+    }
+
+    private bool IsWhole(AdapterRecord adapter)
+    {
+        try
+        {
+            shelf.Verify(adapter);
+            return true;
+        }
+        catch (EngineException)
+        {
+            return false;
         }
     }
 
@@ -191,8 +212,9 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
             {
                 stack.RemoveRange(at + 1, stack.Count - at - 1);
             }
-            else
+            else if (stack[^1] != promotion.Adapter)
             {
+                // A champion that was named at a start may be promoted once more, to stay.
                 stack.Add(promotion.Adapter);
             }
         }
@@ -213,8 +235,8 @@ internal sealed partial class Promoter(SignalHub hub, ServedModel model, Adapter
     [LoggerMessage(1503, LogLevel.Error, "The champion '{Champion}' could not be restored; '{Adapter}' answers instead")]
     private static partial void LogFellBack(ILogger logger, string champion, string adapter);
 
-    [LoggerMessage(1505, LogLevel.Warning, "--adapter {Path} answers, but it can't be taken into the data folder: {Reason} Until then an update begins with the bare model, and nothing can be taken back to that adapter")]
-    private static partial void LogStartNotTaken(ILogger logger, string? path, string reason);
+    [LoggerMessage(1505, LogLevel.Warning, "--adapter {Path} answers, but it can't be taken into the data folder: {Reason}. Until it is, updates begin with the bare model, and after a restart nothing can be taken back to it")]
+    private static partial void LogStartNotTaken(ILogger logger, string path, string reason);
 
     [LoggerMessage(1504, LogLevel.Warning, "--adapter {Path} is not used: '{Champion}' was promoted since, and stays champion. 'continual adapters import' and 'promote' bring another one in")]
     private static partial void LogStartIgnored(ILogger logger, string path, string champion);

@@ -153,14 +153,13 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
     }
 
     // Only where the adapter changes, or who is believed: in between each label and report is counted as it comes.
-    private void CountWords(TrafficStore store, string adapter) => hub.CountWords(adapter, store.JudgedPrompts(adapter, MostJudged));
+    private void CountWords(TrafficStore store, string adapter) => hub.CountWords(store, adapter, MostJudged);
 
     // Holds reports against labels; gives whether somebody is believed now who was not before, or the other way round.
     private bool HoldReports(TrafficStore store)
     {
         if (hub.Curation.BelieveReports)
         {
-            hub.Trust = KeyTrust.Everyone;
             return false;
         }
         DateTimeOffset now = hub.Time.GetUtcNow();
@@ -169,12 +168,10 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
         KeyTrust trust = KeyTrust.From(store.SignalRequests(held), now, (task, a, b) => hub.Tasks.Find(task) is { Measure: not AgreementMeasure.Judge } definition
             ? definition.Passes(Agreement.Score(definition.Measure, a, b, static t => PromptEmbedder.Embed(t)))
             : Agreement.Score(AgreementMeasure.Normalized, a, b) >= 1);
-        HashSet<string> before = Doubted(hub.Trust, now);
+        KeyTrust before = hub.Trust;
         hub.Trust = trust;
-        return !before.SetEquals(Doubted(trust, now));
+        return before.Figures.Concat(trust.Figures).Any(f => before.Of(f.KeyId, now) >= hub.Curation.MinimumTrust != trust.Of(f.KeyId, now) >= hub.Curation.MinimumTrust);
     }
-
-    private HashSet<string> Doubted(KeyTrust trust, DateTimeOffset now) => [.. trust.Figures.Select(static f => f.KeyId).Where(id => trust.Of(id, now) < hub.Curation.MinimumTrust)];
 
     private async Task WaitAsync(CancellationToken cancellationToken)
     {
@@ -237,7 +234,7 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 
     private async Task FitAsync(TrafficStore store, string champion, CancellationToken cancellationToken)
     {
-        if (HoldReports(store))
+        if (HoldReports(store) || hub.IsRecountDue)
         {
             CountWords(store, champion);
         }

@@ -94,7 +94,7 @@ internal sealed class LabelRecorder(SignalHub hub)
         }
         if (question is not null && agreement is { } judged)
         {
-            hub.Words.Add(question, task.Passes(judged));
+            hub.CountLabel(label.RequestId, question, task.Passes(judged));
         }
         hub.LabelStored(task.Name);
     }

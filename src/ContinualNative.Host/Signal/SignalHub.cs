@@ -25,13 +25,18 @@ namespace ContinualNative.Host.Signal;
 /// </summary>
 internal sealed partial class SignalHub : IAsyncDisposable
 {
+    private const int MostCountedReports = 16_384;
+
     private readonly ConcurrentDictionary<Task, byte> _background = new();
+    // Reports that were counted for words since all were counted, and what they say.
+    private readonly ConcurrentDictionary<string, bool> _countedReports = new(StringComparer.Ordinal);
     private readonly RecentSessions _sessions;
     private readonly ILogger _logger;
     private NewTeacher? _newTeacher;
     private volatile bool _stopping;
     private volatile KeyTrust _trust;
     private volatile string _countedFor = ModelAddress.Base;
+    private volatile bool _recountDue;
 
     public SignalHub(ServeOptions options, SignalParts parts, ServerMetrics metrics, ILoggerFactory loggers, TimeProvider time)
     {
@@ -49,7 +54,7 @@ internal sealed partial class SignalHub : IAsyncDisposable
         Teaching = parts.Teaching;
         CycleOptions = parts.Cycles;
         Curation = parts.Curation;
-        _trust = KeyTrust.Initial;
+        _trust = Curation.BelieveReports ? KeyTrust.Everyone : KeyTrust.Initial;
         Clock = new ServingClock(time);
         _logger = loggers.CreateLogger("ContinualNative.Signal");
         _sessions = new RecentSessions(4096, TimeSpan.FromHours(1), time);
@@ -237,12 +242,29 @@ internal sealed partial class SignalHub : IAsyncDisposable
     /// <summary>Whether what a key reported at a time counts.</summary>
     public bool Believes(string? keyId, DateTimeOffset at) => _trust.Of(keyId, at) >= Curation.MinimumTrust;
 
-    /// <summary>Counts anew on which words an adapter is wrong.</summary>
-    public void CountWords(string adapter, IReadOnlyList<JudgedPrompt> newestFirst)
+    /// <summary>Counts anew on which words an adapter is wrong. Throws <see cref="StoreException"/>.</summary>
+    public void CountWords(TrafficStore store, string adapter, int most)
     {
-        Words.Replace(newestFirst.Reverse().Where(j => j.ReportedAt is not { } at || Believes(j.ReporterId, at))
-            .SelectMany(static j => RequestText.QuestionOf(j.Prompt) is { } question ? [(question, j.Right)] : Array.Empty<(string, bool)>()));
+        _countedReports.Clear();
+        Words.Replace(store.JudgedPrompts(adapter, most, Believes).Reverse().SelectMany(static j => RequestText.QuestionOf(j.Prompt) is { } question ? [(question, j.Right)] : Array.Empty<(string, bool)>()));
         _countedFor = adapter;
+        _recountDue = false;
+    }
+
+    /// <summary>Whether what was counted of words is known to be wrong in part, and is better counted anew.</summary>
+    public bool IsRecountDue => _recountDue;
+
+    /// <summary>Counts what a teacher says of a request's local answer, unless a report that was counted has said the same.</summary>
+    public void CountLabel(string requestId, string question, bool right)
+    {
+        if (!_countedReports.TryRemove(requestId, out bool reported))
+        {
+            Words.Add(question, right);
+        }
+        else if (reported != right)
+        {
+            _recountDue = true;
+        }
     }
 
     /// <summary>A report is on disk: the teacher is told of a failure, and the router, at once, on which words a local answer was right or wrong.</summary>
@@ -252,16 +274,22 @@ internal sealed partial class SignalHub : IAsyncDisposable
         {
             AuditWaits();
         }
+        if (outcome.Kind == OutcomeKind.Scored || !KeepsTexts || !Frontier.IsConfigured || !Believes(outcome.KeyId, outcome.At))
+        {
+            return;
+        }
         try
         {
-            // The first word on a request: where a teacher or somebody else has spoken it is counted already.
-            if (outcome.Kind != OutcomeKind.Scored
-                && Believes(outcome.KeyId, outcome.At)
-                && Store?.Find(outcome.RequestId) is { Erased: false, Labels.Count: 0, Outcomes.Count: 1, Request: { Kind: RequestKind.Chat, Prompt: { } prompt, Decision.Route: Route.Local } request }
+            // Once a request: by its first report that counts, where no teacher has judged it.
+            if (Store!.Find(outcome.RequestId) is { Erased: false, Contradicted: false, Request: { Kind: RequestKind.Chat, Prompt: { } prompt, Decision.Route: Route.Local } request } stored
+                && stored.Labels.All(static l => l.Correct is null)
+                && stored.Outcomes.Count(o => o.Kind != OutcomeKind.Scored && Believes(o.KeyId, o.At)) == 1
                 && (outcome.Kind == OutcomeKind.Accepted || request.Adapter == _countedFor)
-                && RequestText.QuestionOf(prompt) is { } question)
+                && RequestText.QuestionOf(prompt) is { } question
+                && _countedReports.TryAdd(outcome.RequestId, outcome.Kind == OutcomeKind.Accepted))
             {
                 Words.Add(question, outcome.Kind == OutcomeKind.Accepted);
+                _recountDue |= _countedReports.Count > MostCountedReports;
             }
         }
         catch (StoreException)

@@ -29,16 +29,16 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
         ORDER BY r.seq DESC LIMIT ?1
         """;
 
-    // Newest first: whether it was answered rightly or learned from, whether this adapter answered it wrongly; and where no teacher has spoken, what was last reported of a local answer, by whom, when, and whether this
-    // adapter gave it.
+    // Newest first: whether it was answered rightly or learned from, whether this adapter answered it wrongly; and where no teacher has judged it, what was last reported of a local answer (a score is no such report), by
+    // whom, when, and whether this adapter gave it.
     public const string Judged = """
         SELECT r.id, x.prompt,
             EXISTS (SELECT 1 FROM labels l WHERE l.request = r.seq AND l.correct = 1)
                 OR EXISTS (SELECT 1 FROM lineage g JOIN adapters a ON a.adapter = g.adapter WHERE g.request = r.seq AND a.status IN (1, 2)),
             r.adapter = ?1 AND EXISTS (SELECT 1 FROM labels l WHERE l.request = r.seq AND l.correct = 0),
-            CASE WHEN r.labelled = 0 AND r.route = 0 AND r.contradicted = 0 THEN r.outcome END,
-            (SELECT k.name FROM outcomes o JOIN keys k ON k.id = o.key WHERE o.n = (SELECT max(n) FROM outcomes WHERE request = r.seq)),
-            (SELECT max(at) FROM outcomes WHERE request = r.seq),
+            CASE WHEN r.route = 0 AND r.contradicted = 0 AND NOT EXISTS (SELECT 1 FROM labels l WHERE l.request = r.seq AND l.correct IS NOT NULL) THEN r.outcome END,
+            (SELECT k.name FROM outcomes o JOIN keys k ON k.id = o.key WHERE o.n = (SELECT max(n) FROM outcomes WHERE request = r.seq AND kind <> 3)),
+            (SELECT at FROM outcomes WHERE n = (SELECT max(n) FROM outcomes WHERE request = r.seq AND kind <> 3)),
             r.adapter = ?1
         FROM requests r INDEXED BY requests_signal JOIN texts x ON x.seq = r.seq
         WHERE r.state = 0 AND (r.labelled = 1 OR r.reported = 1) AND r.kind = 0 AND x.prompt IS NOT NULL
@@ -129,24 +129,31 @@ internal sealed class SignalReader(NameCache names, TextCodec texts)
         return embeddings;
     }
 
-    public IReadOnlyList<JudgedPrompt> JudgedPrompts(Session session, string adapter, int most)
+    public IReadOnlyList<(string Prompt, bool Right)> JudgedPrompts(Session session, string adapter, int most, Func<string?, DateTimeOffset, bool> believed)
     {
-        List<JudgedPrompt> judged = new(Math.Min(most, 4096));
+        List<(string, bool)> judged = new(Math.Min(most, 4096));
+        int labels = 0, reports = 0;
         using Statement.Rows rows = session.Prepared(Judged).Bind(1, NameCache.NameId(session, adapter) ?? -1).Bind(2, (long)most * MostPassedOver).Open();
-        while (judged.Count < most && rows.Next())
+        while (labels < most && rows.Next())
         {
-            bool right = rows.Bool(2), wrong = rows.Bool(3), reported = false;
-            if (!right && !wrong && (OutcomeKind?)rows.IntOrNull(4) is { } kind)
+            bool right = rows.Bool(2), wrong = rows.Bool(3);
+            ref int count = ref labels;
+            if (!right && !wrong)
             {
+                // Reports are many: they are not to crowd out what teachers said.
+                if (reports >= most || (OutcomeKind?)rows.IntOrNull(4) is not { } kind || kind == OutcomeKind.Scored
+                    || !believed(rows.TextOrNull(5), DateTimeOffset.FromUnixTimeMilliseconds(rows.Int(6))))
+                {
+                    continue;
+                }
                 right = kind == OutcomeKind.Accepted;
-                wrong = kind is OutcomeKind.Rejected or OutcomeKind.Corrected && rows.Bool(7);
-                reported = true;
+                wrong = !right && rows.Bool(7);
+                count = ref reports;
             }
             if ((right || wrong) && texts.DecodeText(rows.Blob(1), rows.Blob(0), TextColumn.Prompt) is { } prompt)
             {
-                judged.Add(reported
-                    ? new JudgedPrompt(prompt, right, rows.TextOrNull(5), DateTimeOffset.FromUnixTimeMilliseconds(rows.Int(6)))
-                    : new JudgedPrompt(prompt, right, null, null));
+                judged.Add((prompt, right));
+                count++;
             }
         }
         return judged;

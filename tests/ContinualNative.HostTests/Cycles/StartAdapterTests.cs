@@ -1,6 +1,8 @@
 using System.Text.Json;
 using ContinualNative.Core.Adapters;
 using ContinualNative.Core.Cycles;
+using ContinualNative.Host.Cycles;
+using ContinualNative.Host.Signal;
 using ContinualNative.HostTests.Signal;
 using ContinualNative.Storage;
 
@@ -34,9 +36,9 @@ public sealed class StartAdapterTests(CycleFixture fixture)
                 Assert.True(back.Status == 200, back.Body);
                 Assert.Equal(("mine", CycleFixture.Right), await server.AskNewAsync(fixture));
             }
-            // An update has spoken: the flag decides no longer, and the adapter is there without its file.
-            File.Delete(mine);
-            await using (ContinualServer server = await fixture.StartAsync(data, "{}", "--adapter", fixture.Files.Adapter))
+            // An update has spoken: the flag decides no longer, also where another file has the adapter's name.
+            File.Copy(fixture.Files.Adapter, mine, overwrite: true);
+            await using (ContinualServer server = await fixture.StartAsync(data, "{}", "--adapter", mine))
             {
                 Assert.Equal(("mine", CycleFixture.Right), await server.AskNewAsync(fixture));
                 Assert.Equal(3, server.Signal.Store!.Promotions(9).Count);
@@ -66,8 +68,27 @@ public sealed class StartAdapterTests(CycleFixture fixture)
             string other = await StartedAsync(null, 2, "--adapter", mine);
             Assert.Matches("^mine-[0-9a-f]{8}$", other);
             await StartedAsync("base", 3);
+            await using (TrafficStore store = TrafficStore.Open(new StoreOptions { Path = SignalParts.DatabaseOf(data) }))
+            {
+                // As retention does; and a file may be lost.
+                await new AdapterShelf(data, store).DeleteAsync(other, TestContext.Current.CancellationToken);
+            }
+            await StartedAsync(other, 4, "--adapter", mine);
+            File.Delete(Path.Combine(data, "adapters", other + ".gguf"));
             await StartedAsync(other, 4, "--adapter", mine);
             Assert.Equal(new HashSet<string?> { other + ".gguf", "mine.gguf" }, Directory.EnumerateFiles(Path.Combine(data, "adapters")).Select(Path.GetFileName).ToHashSet());
+            // Said by a person, it stays without the flag; and there is nothing but the bare model before it.
+            await using (ContinualServer server = await fixture.StartAsync(data, "{}", "--adapter", mine))
+            {
+                Reply kept = await server.PostAsync($"/admin/adapters/{other}/promote", "{}");
+                Assert.True(kept.Status == 200, kept.Body);
+                Assert.Equal("manual", kept.Json().GetProperty("reason").GetString());
+            }
+            await using (ContinualServer server = await fixture.StartAsync(data))
+            {
+                Assert.Equal(other, (await server.AskNewAsync(fixture)).Adapter);
+                Assert.Equal("base", (await server.PostAsync("/admin/rollback", "")).Json().GetProperty("champion").GetString());
+            }
         }
         finally
         {
@@ -99,7 +120,7 @@ public sealed class StartAdapterTests(CycleFixture fixture)
             await File.WriteAllTextAsync(Path.Combine(data, "adapters"), "", TestContext.Current.CancellationToken);
             await using ContinualServer server = await fixture.StartAsync(data, "{}", "--adapter", fixture.Files.Adapter);
             Assert.Equal(Path.GetFileNameWithoutExtension(fixture.Files.Adapter), (await server.AskNewAsync(fixture)).Adapter);
-            Assert.Empty(server.Signal.Store!.Promotions(9));
+            Assert.Equal(PromotionReason.Start, Assert.Single(server.Signal.Store!.Promotions(9)).Reason);
             Assert.Empty(server.Signal.Store!.Adapters());
         }
         finally

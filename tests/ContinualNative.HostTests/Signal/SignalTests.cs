@@ -71,6 +71,26 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
     }
 
     [Fact]
+    public async Task A_report_and_a_label_of_one_answer_count_once_and_the_label_wins()
+    {
+        await using ContinualServer server = await fixture.StartAsync("--max-escalation", "0");
+        foreach ((string country, string outcome) in ((string, string)[])[("France", "rejected"), ("Italy", "accepted")])
+        {
+            string id = (await server.AskAsync($"What is the capital of {country}?")).RequestId;
+            await server.StoredAsync(id);
+            await server.ReportAsync(id, $"\"outcome\":\"{outcome}\"");
+            Assert.True(await server.Signal.AskTeacher(id, Cancelled));
+            await server.StoredAsync(id, static s => s.Labels.Count > 0);
+            await UntilAsync(() => outcome == "rejected" || server.Signal.IsRecountDue);
+        }
+        // One wrong answer each; what was said of Italy is put right by the next count.
+        Assert.InRange(server.Signal.Words.Risk("France"), 0.87f, 0.88f);
+        Assert.InRange(server.Signal.Words.Risk("Italy"), 0.12f, 0.13f);
+        server.Signal.CountWords(server.Signal.Store!, "base", 100);
+        Assert.InRange(server.Signal.Words.Risk("Italy"), 0.87f, 0.88f);
+    }
+
+    [Fact]
     public async Task Reports_that_labels_refute_count_no_longer()
     {
         await using ContinualServer server = await fixture.StartAsync("--max-escalation", "0", "--audit", "1");
@@ -87,6 +107,14 @@ public sealed class SignalTests(FrontierFixture fixture) : IClassFixture<Frontie
             await server.AskAsync($"Question number {i}?");
         }
         await UntilAsync(() => !server.Signal.Believes(null, server.Signal.Time.GetUtcNow()));
+        // Not audited, so that no label says anything.
+        server.Signal.Router.AuditShare = 0;
+        string refused = (await server.AskAsync("What about Yarrow?")).RequestId;
+        await server.StoredAsync(refused);
+        await server.ReportAsync(refused, "\"outcome\":\"accepted\"");
+        Assert.Equal(0.5f, server.Signal.Words.Risk("Yarrow"));
+        server.Signal.CountWords(server.Signal.Store!, "base", 100);
+        Assert.Equal(0.5f, server.Signal.Words.Risk("Yarrow"));
     }
 
     [Theory]

@@ -152,11 +152,19 @@ public sealed class WordRiskIndexTests
         {
             for (int k = 0; k < 1000; k++)
             {
-                index.Add("shared word", right: true);
-                Assert.InRange(index.Risk("shared"), 0, 0.5f);
+                index.Add("shared word", right: k % 2 == 0);
+                Assert.InRange(index.Risk("shared"), 0, 1);
             }
             return ValueTask.CompletedTask;
         });
-        Assert.Equal(Expected(8000, [.. Enumerable.Range(1, 8000).Select(static at => (at, true))]), index.Risk("shared word"), 7);
+        Assert.Equal(0.5f, index.Risk("shared word"), 0.05f);
+        index.Add("other word", right: false);
+        // Eight thousand verdicts on the one word, half of them wrong, one on the other.
+        Assert.Equal(0.875f, index.Risk("other"), 5);
+        for (int i = 0; i < 20_000; i++)
+        {
+            index.Add("", right: true);
+        }
+        Assert.Equal(4000.5f / 8001, index.Risk("shared"), 5);
     }
 }

@@ -147,19 +147,19 @@ public sealed class LabelStorageTests
         await fixture.Store.RecordAsync(Label(4, correct: false));
         await fixture.Store.RecordAsync(Label(6, correct: false));
         await fixture.Store.RecordAdapterAsync("tuned", "base", [Id(4)]);
-        Assert.Equal([Judged(4, false), Judged(2, false), Judged(1, true)], fixture.Store.JudgedPrompts("base", 9));
+        Assert.Equal([(Request(4).Prompt!, false), (Request(2).Prompt!, false), (Request(1).Prompt!, true)], Judged("base", 9));
         await fixture.Store.SetAdapterAsync("tuned", AdapterStatus.Champion);
-        Assert.Equal([Judged(4, true), Judged(1, true)], fixture.Store.JudgedPrompts("tuned", 9));
-        Assert.Equal([Judged(4, true), Judged(3, false)], fixture.Store.JudgedPrompts("older", 2));
+        Assert.Equal([(Request(4).Prompt!, true), (Request(1).Prompt!, true)], Judged("tuned", 9));
+        Assert.Equal([(Request(4).Prompt!, true), (Request(3).Prompt!, false)], Judged("older", 2));
 
-        static JudgedPrompt Judged(int i, bool right) => new(Request(i).Prompt!, right, null, null);
+        IReadOnlyList<(string, bool)> Judged(string adapter, int most) => fixture.Store.JudgedPrompts(adapter, most, static (_, _) => false);
     }
 
     [Fact]
     public async Task Of_requests_that_no_teacher_answered_the_last_report_of_a_local_answer_counts()
     {
         await using StoreFixture fixture = Open();
-        await fixture.FillAsync(8, static i => Request(i) with
+        await fixture.FillAsync(9, static i => Request(i) with
         {
             KeyId = null,
             Adapter = i == 6 ? "older" : "base",
@@ -171,17 +171,34 @@ public sealed class LabelStorageTests
         await ReportAsync(3, OutcomeKind.Rejected, "b");
         await ReportAsync(4, OutcomeKind.Rejected, "a");
         await ReportAsync(4, OutcomeKind.Corrected, "b");
+        // A score is no verdict, and whoever gave it has not reported the one that is there.
+        await ReportAsync(4, OutcomeKind.Scored, "c");
         await ReportAsync(5, OutcomeKind.Accepted, "a");
         await ReportAsync(6, OutcomeKind.Rejected, "a");
         await ReportAsync(7, OutcomeKind.Rejected, "a");
         await fixture.Store.RecordAsync(Label(7));
         await ReportAsync(8, OutcomeKind.Scored, "a");
+        // A teacher who could not tell has not spoken.
+        await ReportAsync(9, OutcomeKind.Rejected, "d");
+        await fixture.Store.RecordAsync(Label(9, correct: null) with { Agreement = null });
         await fixture.Store.FlushAsync();
+        List<(string?, DateTimeOffset)> asked = [];
         // Contradictions, answers of a frontier, what another adapter got wrong and mere scores are left out; a label is worth more than a report.
-        Assert.Equal([new(Request(7).Prompt!, true, null, null), Reported(4, false, "b"), Reported(2, false, null), Reported(1, true, "a")], fixture.Store.JudgedPrompts("base", 9));
-        Assert.Equal([Reported(6, false, "a")], fixture.Store.JudgedPrompts("older", 9).Where(static j => !j.Right));
+        Assert.Equal([(9, false), (7, true), (4, false), (2, false), (1, true)], Judged("base", 9, (key, at) =>
+        {
+            asked.Add((key, at));
+            return true;
+        }));
+        Assert.Equal([("d", At(9)), ("b", At(4)), (null, At(2)), ("a", At(1))], asked.Where(a => a != ("a", At(6))));
+        Assert.Equal([(7, true), (2, false)], Judged("base", 9, static (key, _) => key is null));
+        Assert.Equal([(6, false)], Judged("older", 9, static (_, _) => true).Where(static j => !j.Right));
+        // Reports do not crowd out what teachers said.
+        Assert.Equal([(9, false), (7, true)], Judged("base", 1, static (_, _) => true));
 
-        JudgedPrompt Reported(int i, bool right, string? key) => new(Request(i).Prompt!, right, key, fixture.Store.Find(Id(i))!.Outcomes[^1].At);
+        DateTimeOffset At(int i) => fixture.Store.Find(Id(i))!.Outcomes.Last(static o => o.Kind != OutcomeKind.Scored).At;
+
+        (int Number, bool Right)[] Judged(string adapter, int most, Func<string?, DateTimeOffset, bool> believed) =>
+            [.. fixture.Store.JudgedPrompts(adapter, most, believed).Select(static j => (Enumerable.Range(1, 9).Single(i => Request(i).Prompt == j.Prompt), j.Right))];
 
         async Task ReportAsync(int i, OutcomeKind kind, string? key) => Assert.NotEqual(OutcomeVerdict.Capped, await fixture.Store.AddOutcomeAsync(new Outcome
         {

@@ -57,7 +57,7 @@ public sealed class QueryPlanTests
             // Its steps are searches too, and are listed after it.
             "CurationReader.SignalOf" or "CurationReader.OwnOf" => ["CORRELATED SCALAR SUBQUERY 1"],
             "SignalReader.Known" => ["CORRELATED SCALAR SUBQUERY 1", "CORRELATED SCALAR SUBQUERY 2"],
-            "SignalReader.Judged" => [.. Enumerable.Range(1, 6).Select(static i => $"CORRELATED SCALAR SUBQUERY {i}")],
+            "SignalReader.Judged" => [.. Enumerable.Range(1, 8).Select(static i => $"CORRELATED SCALAR SUBQUERY {i}")],
             _ => [],
         };
         Assert.All(steps, step => Assert.True(step.StartsWith("SEARCH ", StringComparison.Ordinal) || walked.Contains(step) || IsSmallSort(name, step), $"{name}: {step}"));

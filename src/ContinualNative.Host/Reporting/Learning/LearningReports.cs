@@ -93,7 +93,7 @@ internal static class LearningReports
             PromotionReason.Manual => new(LearningEventKind.Promotion, $"adapter {promotion.Adapter} promoted by hand", promotion.Adapter),
             PromotionReason.Rollback => new(LearningEventKind.Rollback, $"adapter {promotion.Previous} rolled back to {promotion.Adapter}: live outcomes fell{cycle}", promotion.Previous),
             PromotionReason.ManualRollback => new(LearningEventKind.Rollback, $"adapter {promotion.Previous} rolled back to {promotion.Adapter} by hand", promotion.Previous),
-            _ => new(LearningEventKind.Note, $"server started with adapter {promotion.Adapter}", promotion.Adapter),
+            _ => new(LearningEventKind.Note, promotion.Adapter == ModelAddress.Base ? "server started without an adapter" : $"server started with adapter {promotion.Adapter}", promotion.Adapter),
         };
     }
 
