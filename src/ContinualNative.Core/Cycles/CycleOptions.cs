@@ -27,7 +27,9 @@ public sealed record CycleOptions
     /// <summary>Examples to learn from without which a cycle ends at once.</summary>
     public int MinimumExamples { get; init; } = 50;
 
-    /// <summary>Every so many cycles training starts from the bare model instead of the champion, so that what single cycles spoil does not add up; 0: never; 1: always.</summary>
+    /// <summary>
+    /// Every so many cycles training starts from the bare model (or the imported adapter that it all began with) instead of the champion, so that what single cycles spoil does not add up; 0: never; 1: always.
+    /// </summary>
     public int FromBaseEvery { get; init; } = 4;
 
     /// <summary>How often the data is gone through; null: by <see cref="HyperParameters.For"/>.</summary>

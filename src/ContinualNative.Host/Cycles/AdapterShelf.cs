@@ -59,6 +59,22 @@ internal sealed class AdapterShelf(string data, TrafficStore store)
         await model.Engine.Adapters.LoadAsync(id, Verify(adapter), cancellationToken);
     }
 
+    /// <summary>
+    /// The adapter that an adapter's ancestors began with, if that came from outside and its file is there; null: the bare model. What it was trained on is not in the store, so that no later one could learn it again.
+    /// </summary>
+    public static AdapterRecord? OriginOf(TrafficStore store, AdapterRecord? adapter)
+    {
+        HashSet<string> seen = new(StringComparer.Ordinal);
+        for (AdapterRecord? at = adapter; at is not null && seen.Add(at.Id); at = at.Parent is { } parent ? store.Adapter(parent) : null)
+        {
+            if (at.Origin == AdapterOrigin.Imported)
+            {
+                return at.File is null ? null : at;
+            }
+        }
+        return null;
+    }
+
     /// <summary>Removes the files of all but the newest <paramref name="keep"/> adapters; the champion, the one before it, and candidates on their way stay.</summary>
     /// <returns>The ids whose files were removed.</returns>
     public async Task<IReadOnlyList<string>> RetainAsync(int keep, IReadOnlyCollection<string> needed, CancellationToken cancellationToken)

@@ -207,14 +207,11 @@ internal sealed partial class CycleRunner(CycleContext context, Promoter promote
 
     private bool Same(string task, string a, string b) => a == b || new CycleEvaluator(context.Hub, context.Model).Score(task, a, b).Right;
 
-    // Warm from the champion, but from the bare model every so many cycles: what was learned wrongly once does not stay for ever.
+    // Warm from the champion, but from where it all began every so many cycles: what was learned wrongly once does not stay for ever.
     private AdapterRecord? ParentOf()
     {
-        if (_cycle.Champion == ModelAddress.Base || (context.Options.FromBaseEvery > 0 && _cycle.Id % context.Options.FromBaseEvery == 0))
-        {
-            return null;
-        }
-        return context.Store.Adapter(_cycle.Champion);
+        AdapterRecord? champion = _cycle.Champion == ModelAddress.Base ? null : context.Store.Adapter(_cycle.Champion);
+        return context.Options.FromBaseEvery > 0 && _cycle.Id % context.Options.FromBaseEvery == 0 ? AdapterShelf.OriginOf(context.Store, champion) : champion;
     }
 
     private long? CanarySince()

@@ -26,6 +26,7 @@ internal sealed partial class CycleService : BackgroundService
     private readonly TaskCompletionSource<Parts> _parts = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _gate = new();
     private (long Cycle, CancellationTokenSource Cancel)? _running;
+    private Asked? _next;
     private TaskCompletionSource _look = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile Promoter? _promoter;
     private volatile CycleProgress? _progress;
@@ -240,9 +241,10 @@ internal sealed partial class CycleService : BackgroundService
     // Waits for somebody to ask, or for a trigger.
     private async Task<(CycleRecord? Cycle, CurationOptions? Curation)> NextAsync(CycleContext context, Promoter promoter, CycleTriggers triggers, CancellationToken stoppingToken)
     {
-        Asked? asked = null;
-        using (CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken))
+        Asked? asked = Interlocked.Exchange(ref _next, null);
+        if (asked is null)
         {
+            using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
             limit.CancelAfter(Interval);
             try
             {
@@ -331,8 +333,8 @@ internal sealed partial class CycleService : BackgroundService
                 {
                     if (store.ActiveCycle() is null)
                     {
-                        // It has ended, and only tidies up: whoever asks now gets the next one.
-                        await _asked.Writer.WriteAsync(asked, cancellationToken);
+                        // It has ended, and only tidies up: whoever asks now gets the next one. Not back into the queue, which may be full, and is not read any more once this one has tidied up.
+                        _next = asked;
                         return;
                     }
                 }
@@ -358,6 +360,10 @@ internal sealed partial class CycleService : BackgroundService
         if (promoter.Previous is { } previous)
         {
             needed.Add(previous);
+        }
+        if (AdapterShelf.OriginOf(context.Store, champion == ModelAddress.Base ? null : context.Store.Adapter(champion)) is { } origin)
+        {
+            needed.Add(origin.Id);
         }
         // The last candidate too: requests that were assigned to it a moment ago find it still, and its cycle takes it away in a moment.
         needed.UnionWith(context.Store.Cycles(1).Select(static c => c.Candidate));

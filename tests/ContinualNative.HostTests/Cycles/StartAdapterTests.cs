@@ -20,7 +20,7 @@ public sealed class StartAdapterTests(CycleFixture fixture)
         {
             string mine = Path.Combine(tuned, "mine.gguf");
             File.Copy(Path.Combine(tuned, "adapters", "c1.gguf"), mine);
-            await using (ContinualServer server = await fixture.StartAsync(data, """{"shadow_least":0,"canary_requests":0,"watch_requests":0}""", "--adapter", mine))
+            await using (ContinualServer server = await fixture.StartAsync(data, """{"from_base_every":1,"shadow_least":0,"canary_requests":0,"watch_requests":0}""", "--adapter", mine))
             {
                 TrafficStore store = server.Signal.Store!;
                 Assert.Equal(("mine", CycleFixture.Right), await server.AskNewAsync(fixture));
@@ -30,6 +30,7 @@ public sealed class StartAdapterTests(CycleFixture fixture)
                 CycleRecord cycle = await server.UntilEndedAsync(await server.BeginCycleAsync());
                 Assert.True(cycle.State == CycleState.Promoted, cycle.Outcome);
                 Assert.Equal("mine", cycle.Champion);
+                // Also where it is to begin anew: what that adapter knows stands in no store.
                 Assert.Equal("mine", JsonDocument.Parse(cycle.Detail).RootElement.GetProperty("train").GetProperty("parent").GetString());
                 await server.UntilChampionAsync("c1");
                 Reply back = await server.PostAsync("/admin/rollback", "");

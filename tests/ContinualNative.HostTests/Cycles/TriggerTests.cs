@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using ContinualNative.Core.Cycles;
 using ContinualNative.HostTests.Signal;
+using ContinualNative.Storage;
 
 namespace ContinualNative.HostTests.Cycles;
 
@@ -10,6 +11,45 @@ namespace ContinualNative.HostTests.Cycles;
 public sealed class TriggerTests(CycleFixture fixture)
 {
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_cycle_that_is_asked_for_at_the_moment_when_one_ends_is_not_lost()
+    {
+        string data = Directory.CreateTempSubdirectory("continual-test-").FullName;
+        try
+        {
+            // There is nothing to learn from, so that each ends as it begins; who asks then is told no, or gets the next one, but always hears of it.
+            await using ContinualServer server = await fixture.StartAsync(data);
+            int begun = 0;
+            for (int i = 0; i < 400; i++)
+            {
+                using CancellationTokenSource patience = CancellationTokenSource.CreateLinkedTokenSource(Cancelled);
+                patience.CancelAfter(TimeSpan.FromSeconds(30));
+                try
+                {
+                    CycleRecord cycle = await server.Cycles.BeginAsync(CycleTrigger.Manual, $"{i}", null, patience.Token);
+                    begun++;
+                    while (server.Signal.Store!.Cycle(cycle.Id)!.IsActive)
+                    {
+                        await Task.Yield();
+                    }
+                }
+                catch (StoreException e) when (e.Error == StoreError.Conflict)
+                {
+                    // It was on its last instruction.
+                }
+                catch (OperationCanceledException)
+                {
+                    Assert.Fail($"Nobody answered who asked for a cycle for the {i + 1}. time.");
+                }
+            }
+            Assert.InRange(begun, 200, 400);
+        }
+        finally
+        {
+            CycleFixture.Delete(data);
+        }
+    }
 
     [Fact]
     public async Task Enough_labels_begin_a_cycle_and_it_can_be_cancelled_but_no_second_one_begun()
