@@ -115,8 +115,8 @@ internal static class DemoCommand
         Line($"forgotten         {100 * claims.Forgotten:0.0} points on the first week's golden questions (1 or less)");
         if (claims.Effects.Count > 0)
         {
-            Line($"after an update   {Of(claims, static e => e.All)}; requests about what changed later are left out");
-            Line($"                  of what had changed: {Of(claims, static e => e.Changed)}");
+            Line($"after an update   that follows a change: of what had changed {Of(claims, static e => e.Changed)}");
+            Line($"                  of all but what changed later {Of(claims, static e => e.All)}");
         }
         Line($"updates           {claims.Promotions} promoted, {claims.Refusals} refused or taken back");
 
@@ -125,7 +125,7 @@ internal static class DemoCommand
         static string Of(DemoClaims claims, Func<UpdateEffect, ShareChange> which)
         {
             ShareChange[] changes = [.. claims.Effects.Select(which)];
-            return FormattableString.Invariant($"{changes.Average(static c => c.After):P0} go up, {changes.Average(static c => c.Before):P0} before it; it falls after {changes.Count(static c => c.Falls)} of {changes.Length}");
+            return FormattableString.Invariant($"{changes.Average(static c => c.After):P0} goes up, {changes.Average(static c => c.Before):P0} before it; it falls after {changes.Count(static c => c.Falls)} of {changes.Length}");
         }
     }
 

@@ -66,15 +66,22 @@ internal static class DemoReport
         };
     }
 
-    /// <summary>What each promotion of a candidate did, where requests before and after it can show it.</summary>
+    /// <summary>What each promotion of a candidate did that was the first to learn of a change, where requests before and after it can show it.</summary>
     public static IReadOnlyList<UpdateEffect> EffectsOf(IReadOnlyList<DemoWeek> weeks)
     {
         List<UpdateEffect> effects = [];
+        int learned = -1;
         for (int i = 1; i + 1 < weeks.Count; i++)
         {
             // A candidate is trained at the end of a week and promoted in the next one, or never.
             int trained = i - 1;
-            if (weeks[i].Events.Any(static e => e.Kind == LearningEventKind.Promotion) && Changed(weeks[trained], trained) is { Sent: > 0 } before && Changed(weeks[i + 1], trained) is { Sent: > 0 } after)
+            if (!weeks[i].Events.Any(static e => e.Kind == LearningEventKind.Promotion))
+            {
+                continue;
+            }
+            bool follows = weeks[trained].ByChange.Keys.Any(c => c > learned && c <= trained);
+            learned = trained;
+            if (follows && Changed(weeks[trained], trained) is { Sent: > 0 } before && Changed(weeks[i + 1], trained) is { Sent: > 0 } after)
             {
                 effects.Add(new UpdateEffect(
                     weeks[i].Week,

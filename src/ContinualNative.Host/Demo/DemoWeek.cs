@@ -71,7 +71,7 @@ internal sealed record DemoWeek
 }
 
 /// <summary>
-/// What a promotion did to the share routed up: in the week that the update was trained on, its last one, and in the week after its promotion. Requests about what changed later are in neither: it could not
+/// What a promotion that follows a change did to the share routed up: in the week that the update was trained on, its last one, and in the week after its promotion. Requests about what changed later are in neither: it could not
 /// have learned that. (They are paid for from the same budget, though.)
 /// </summary>
 /// <param name="Week">The week of its promotion.</param>

@@ -26,6 +26,8 @@ public sealed class DemoReportTests
         Assert.Equal(new UpdateEffect(3, new ShareChange((13 + 30) / 130.0, (3 + 30) / 120.0), new ShareChange(13 / 30.0, 3 / 20.0)), effects[1]);
         Assert.True(effects[0].All.Falls);
         Assert.False(new ShareChange(0.5, 0.5).Falls);
+        // What is promoted where nothing has changed since the last one was trained follows no change.
+        Assert.Equal([2], DemoReport.EffectsOf([Week(0, false), Week(1, false, (1, 20, 10)), Week(2, true, (1, 20, 8)), Week(3, true, (1, 20, 9)), Week(4, false, (1, 20, 10))]).Select(static e => e.Week));
         Assert.Empty(DemoReport.EffectsOf([Week(0, true), Week(1, true), Week(2, false)]));
     }
 
