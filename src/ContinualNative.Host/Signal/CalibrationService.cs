@@ -99,6 +99,10 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
                     Recalibration call = Watch(store, champion);
                     if (call == Recalibration.Drift || _waiting >= (call == Recalibration.Due ? LeastNew : Math.Clamp(_fitted / 20, LeastNew, MostNew)))
                     {
+                        if (HoldReports(store) || hub.IsRecountDue)
+                        {
+                            CountWords(store, champion);
+                        }
                         await FitAsync(store, champion, stoppingToken);
                     }
                 }
@@ -234,10 +238,6 @@ internal sealed partial class CalibrationService(SignalHub hub, ServerState stat
 
     private async Task FitAsync(TrafficStore store, string champion, CancellationToken cancellationToken)
     {
-        if (HoldReports(store) || hub.IsRecountDue)
-        {
-            CountWords(store, champion);
-        }
         IReadOnlyList<LabelledSample> stored = store.Samples(null, null, MostSamples);
         // A request that the adapter has answered itself by now is no longer a replay.
         HashSet<string> own = [.. stored.Where(s => s.Adapter == champion).Select(static s => s.RequestId)];

@@ -15,11 +15,9 @@ public sealed class StartAdapterTests(CycleFixture fixture)
     [Fact]
     public async Task An_update_begins_with_the_adapter_that_the_server_was_started_with_and_can_be_taken_back_to_it()
     {
-        string data = Directory.CreateTempSubdirectory("continual-test-").FullName, tuned = await fixture.ChampionAsync();
+        string data = Directory.CreateTempSubdirectory("continual-test-").FullName, mine = await TunedAsync();
         try
         {
-            string mine = Path.Combine(tuned, "mine.gguf");
-            File.Copy(Path.Combine(tuned, "adapters", "c1.gguf"), mine);
             await using (ContinualServer server = await fixture.StartAsync(data, """{"from_base_every":1,"shadow_least":0,"canary_requests":0,"watch_requests":0}""", "--adapter", mine))
             {
                 TrafficStore store = server.Signal.Store!;
@@ -48,18 +46,16 @@ public sealed class StartAdapterTests(CycleFixture fixture)
         finally
         {
             CycleFixture.Delete(data);
-            CycleFixture.Delete(tuned);
+            CycleFixture.Delete(Path.GetDirectoryName(mine)!);
         }
     }
 
     [Fact]
     public async Task Until_an_update_has_chosen_a_champion_the_flag_says_who_answers()
     {
-        string data = Directory.CreateTempSubdirectory("continual-test-").FullName, tuned = await fixture.ChampionAsync();
+        string data = Directory.CreateTempSubdirectory("continual-test-").FullName, mine = await TunedAsync();
         try
         {
-            string mine = Path.Combine(tuned, "mine.gguf");
-            File.Copy(Path.Combine(tuned, "adapters", "c1.gguf"), mine);
             for (int i = 0; i < 2; i++)
             {
                 await StartedAsync("mine", 1, "--adapter", mine);
@@ -94,7 +90,7 @@ public sealed class StartAdapterTests(CycleFixture fixture)
         finally
         {
             CycleFixture.Delete(data);
-            CycleFixture.Delete(tuned);
+            CycleFixture.Delete(Path.GetDirectoryName(mine)!);
         }
 
         // Starts a server, and tells who answers.
@@ -128,5 +124,13 @@ public sealed class StartAdapterTests(CycleFixture fixture)
         {
             CycleFixture.Delete(data);
         }
+    }
+
+    // The file of an adapter that knows the answer, in a folder of its own that is to be deleted.
+    private async Task<string> TunedAsync()
+    {
+        string folder = await fixture.ChampionAsync(), mine = Path.Combine(folder, "mine.gguf");
+        File.Copy(Path.Combine(folder, "adapters", "c1.gguf"), mine);
+        return mine;
     }
 }
